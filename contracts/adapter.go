@@ -50,6 +50,8 @@ func (s Secret) Fault(path string) error {
 
 // A Config is both an adapter's settings and its factory: defaults, then YAML laid over them, then Validate, then Open.
 type Config interface {
+	// Operations lists what the adapter will bind, so that routes can be checked before anything is opened.
+	Operations() []*OpInfo
 	// Validate gives every fault at once (errors.Join of *Fault), offline.
 	Validate(Environment) error
 	// Open makes the adapter. It does no network I/O.
