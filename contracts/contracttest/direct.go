@@ -190,6 +190,64 @@ func (r *Runner) await(ctx context.Context, id string) (any, error) {
 	}
 }
 
+// List hands requests over in the adapter's list form and waits for their answers, one per request and in their order:
+// what a hub's lot does. The caller and the deadline are taken from ctx.
+func List[Req, Resp any](ctx context.Context, r *Runner, op contracts.Op[Req, Resp], reqs []Req) ([]contracts.Result[Resp], error) {
+	b, ok := r.bindings[op.Name]
+	if !ok || b.List == nil {
+		return nil, refuse(contracts.Invalid, op.Name, "list: this adapter has no list form of the operation")
+	}
+	if len(reqs) > b.List.Max {
+		return nil, refuse(contracts.Invalid, op.Name, "list: more than %d requests", b.List.Max)
+	}
+	all := make([]any, len(reqs))
+	for i, req := range reqs {
+		all[i] = req
+	}
+	got, err := r.list(ctx, b, all)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]contracts.Result[Resp], len(got))
+	for i, g := range got {
+		out[i].Err = g.Err
+		if g.Err == nil {
+			out[i].Value, ok = g.Value.(Resp)
+			if !ok {
+				return nil, refuse(contracts.Internal, op.Name, "list: answer %d is a %T", i, g.Value)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (r *Runner) list(ctx context.Context, b contracts.Binding, reqs []any) ([]contracts.Result[any], error) {
+	call := contracts.NewCall(ctx, b.Op, nil)
+	r.mu.Lock()
+	r.serial++
+	h := newHold(contracts.TicketID(call.Caller.Service, b.Op.Name, fmt.Sprintf("direct-lot-%d", r.serial)))
+	r.mu.Unlock()
+	ctx = r.carry(ctx, call, h)
+	end := r.clock.Now().Add(r.horizon)
+	handle, err := b.List.Start(ctx, reqs)
+	if err != nil {
+		return nil, err
+	}
+	for wait := firstWait; ; wait = min(2*wait, longWait) {
+		got, err := b.List.Collect(ctx, handle, reqs)
+		if err == nil || contracts.KindOf(err) != contracts.Pending {
+			return got, err
+		}
+		next := r.clock.Now().Add(max(contracts.AsError(err).After, wait))
+		if !next.Before(end) {
+			return nil, err
+		}
+		if serr := r.until(ctx, next); serr != nil {
+			return nil, refuse(contracts.Canceled, b.Op.Name, "list: %w", serr)
+		}
+	}
+}
+
 // Submit keeps a call as a ticket. Nothing leaves before somebody waits for it or asks about it.
 func (r *Runner) Submit(_ context.Context, c *contracts.Call) (contracts.Ticket, error) {
 	b, err := r.admit(c)

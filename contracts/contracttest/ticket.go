@@ -111,12 +111,8 @@ func (r *Runner) failed(tk *ticket, err error) time.Duration {
 	e := contracts.AsError(err)
 	switch e.Kind {
 	case contracts.Unavailable, contracts.Throttled:
-		limit := r.tries
-		if tk.pub.Op != "" && tk.call.Op.Effect == contracts.Read {
-			limit = 1
-		}
-		if tk.pub.Tries < limit {
-			tk.handle, tk.pub.State = nil, contracts.StateQueued
+		if tk.pub.Tries < r.triesOf(tk) {
+			tk.pub.State = contracts.StateQueued
 			return max(e.After, tk.later(firstWait))
 		}
 	case contracts.Uncertain:
@@ -154,10 +150,21 @@ func (r *Runner) collect(ctx context.Context, tk *ticket) time.Duration {
 			return 0
 		}
 		tk.fail(refuse(contracts.Unavailable, tk.pub.Op, "collect: the far side forgot the list %d times", tk.pub.Tries))
+	case contracts.AsError(err).Retryable() && tk.pub.Tries < r.triesOf(tk):
+		tk.pub.Tries++ // the list stands; only asking for it failed
+		return max(contracts.AsError(err).After, tk.later(firstWait))
 	default:
 		return r.failed(tk, err)
 	}
 	return 0
+}
+
+// triesOf is how often a call is carried out: a Read once, since its wire repeats it.
+func (r *Runner) triesOf(tk *ticket) int {
+	if tk.call.Op.Effect == contracts.Read {
+		return 1
+	}
+	return r.tries
 }
 
 // resolve asks whether it happened.
