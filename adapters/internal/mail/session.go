@@ -1,0 +1,271 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"raccordo/contracts"
+)
+
+// A Session is one reading of a mailbox. It lives no longer than the context it was opened with: when that ends, the
+// connection is closed under it, for the library knows no contexts. It reads only (EXAMINE, PEEK): people and webmail
+// use the same mailbox, and flags are theirs. Its errors are *contracts.Error without any text of the server's.
+type Session struct {
+	client  *imapclient.Client
+	release func()
+	ctx     func() error
+}
+
+// A Head is what is asked of a message before its bytes.
+type Head struct {
+	UID      uint32
+	Size     int64
+	Received time.Time // INTERNALDATE: when the server first saw it
+}
+
+// A Place is where a message lies.
+type Place struct {
+	Folder   string
+	Validity uint32 // UIDVALIDITY
+	UID      uint32
+}
+
+// ErrTooBig is a message beyond the caller's limit; ErrGone one that was expunged since it was listed.
+var (
+	ErrTooBig = errors.New("message is larger than allowed")
+	ErrGone   = errors.New("message is not there any more")
+)
+
+const maxFolders = 500
+
+// OpenSession connects and logs in.
+func OpenSession(ctx context.Context, server Server) (_ *Session, err error) {
+	password, err := server.Password(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, bare, err := server.dial(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		var t *tlsFailure
+		if !errors.As(err, &t) {
+			err = broken(err)
+		}
+		return nil, contracts.Errorf(contracts.Unavailable, "imap connect: %w", err)
+	}
+	s := &Session{release: guard(ctx, bare), ctx: ctx.Err}
+	defer func() {
+		if err != nil {
+			_ = s.Close()
+		}
+	}()
+	if server.StartTLS {
+		s.client, err = imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: server.tls()})
+		if err != nil {
+			_ = bare.Close()
+			return s, s.fault("starttls", err)
+		}
+	} else {
+		s.client = imapclient.New(conn, nil)
+	}
+	if err := s.client.WaitGreeting(); err != nil {
+		return s, s.fault("greeting", err)
+	}
+	if err := s.client.Login(server.User, string(password)).Wait(); err != nil {
+		return s, s.fault("login", err)
+	}
+	return s, nil
+}
+
+// Close says goodbye, ends the connection and waits for its reader.
+func (s *Session) Close() error {
+	if s.client != nil {
+		if s.client.State() != imap.ConnStateNotAuthenticated && s.ctx() == nil {
+			logout := s.client.Logout()
+			bye := time.AfterFunc(2*time.Second, func() { _ = s.client.Close() })
+			_ = logout.Wait()
+			bye.Stop()
+		}
+		_ = s.client.Close()
+		<-s.client.Closed()
+	}
+	s.release()
+	return nil
+}
+
+// Open selects a folder for reading and gives its UIDVALIDITY: when that differs from the one a cursor remembers, the
+// cursor is void and the folder is to be read from its beginning.
+func (s *Session) Open(folder string) (validity uint32, err error) {
+	data, err := s.client.Select(folder, &imap.SelectOptions{ReadOnly: true}).Wait()
+	if err != nil {
+		return 0, s.fault("examine", err)
+	}
+	if data.UIDValidity == 0 {
+		return 0, contracts.Errorf(contracts.Malformed, "imap examine: the server gives no UIDVALIDITY")
+	}
+	return data.UIDValidity, nil
+}
+
+// After lists, in ascending order, at most max UIDs of the open folder beyond uid.
+func (s *Session) After(uid uint32, max int) ([]uint32, error) {
+	if uid == ^uint32(0) {
+		return nil, nil
+	}
+	var set imap.UIDSet
+	set.AddRange(imap.UID(uid)+1, 0) // 0 is "*", and "n:*" brings the last message even when it lies before n
+	found, err := s.search("search", &imap.SearchCriteria{UID: []imap.UIDSet{set}})
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(u uint32) bool { return u <= uid })
+	return found[:min(max, len(found))], nil
+}
+
+// Head asks for size and date of a message of the open folder.
+func (s *Session) Head(uid uint32) (Head, error) {
+	got, err := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true}).Collect()
+	if err != nil {
+		return Head{}, s.fault("fetch", err)
+	}
+	if len(got) == 0 {
+		return Head{}, ErrGone
+	}
+	return Head{UID: uid, Size: got[0].RFC822Size, Received: got[0].InternalDate}, nil
+}
+
+// Raw reads a message of the open folder exactly as stored. More than limit bytes are ErrTooBig, and the session is
+// then of no more use; ask Head first.
+func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
+	section := &imap.FetchItemBodySection{Peek: true}
+	fetch := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
+	raw, err := readBody(fetch, limit)
+	if errors.Is(err, ErrTooBig) {
+		_ = s.client.Close() // what is left of the literal is not worth reading
+	}
+	if closeErr := fetch.Close(); err == nil && closeErr != nil {
+		err = closeErr
+	}
+	switch {
+	case errors.Is(err, ErrTooBig):
+		return nil, err
+	case err != nil:
+		return nil, s.fault("fetch", err)
+	case raw == nil:
+		return nil, ErrGone
+	}
+	return raw, nil
+}
+
+func readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err error) {
+	for msg := fetch.Next(); msg != nil; msg = fetch.Next() {
+		for item := msg.Next(); item != nil; item = msg.Next() {
+			body, ok := item.(imapclient.FetchItemDataBodySection)
+			if !ok || body.Literal == nil || raw != nil {
+				continue
+			}
+			size := body.Literal.Size()
+			if size > limit {
+				return nil, ErrTooBig
+			}
+			raw = make([]byte, size)
+			if _, err := io.ReadFull(body.Literal, raw); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return raw, nil
+}
+
+// Find looks in every folder that can be opened for messages whose header field holds value, and gives at most max.
+// Rules and people move receipts about; a folder that refuses is passed over.
+func (s *Session) Find(header, value string, max int) ([]Place, error) {
+	folders, err := s.client.List("", "*", nil).Collect()
+	if err != nil {
+		return nil, s.fault("list", err)
+	}
+	var found []Place
+	for _, f := range folders[:min(len(folders), maxFolders)] {
+		if slices.Contains(f.Attrs, imap.MailboxAttrNoSelect) || slices.Contains(f.Attrs, imap.MailboxAttrNonExistent) {
+			continue
+		}
+		validity, err := s.Open(f.Mailbox)
+		if refusal(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		uids, err := s.search("search", &imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: header, Value: value}}})
+		if err != nil {
+			return nil, err
+		}
+		for _, uid := range uids {
+			if len(found) == max {
+				return found, nil
+			}
+			found = append(found, Place{Folder: f.Mailbox, Validity: validity, UID: uid})
+		}
+	}
+	return found, nil
+}
+
+func (s *Session) search(what string, criteria *imap.SearchCriteria) ([]uint32, error) {
+	data, err := s.client.UIDSearch(criteria, nil).Wait()
+	if err != nil {
+		return nil, s.fault(what, err)
+	}
+	uids := data.AllUIDs()
+	out := make([]uint32, len(uids))
+	for i, u := range uids {
+		out[i] = uint32(u)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// fault says in our words what went wrong: a server's text may name the user, a parser's quotes the bytes.
+func (s *Session) fault(command string, err error) error {
+	var no *imap.Error
+	var netErr net.Error
+	switch {
+	case errors.As(err, &no):
+		kind := contracts.Unavailable
+		switch {
+		case no.Code == imap.ResponseCodeLimit, no.Code == imap.ResponseCodeInUse:
+			kind = contracts.Throttled
+		case no.Code == imap.ResponseCodeUnavailable, no.Code == imap.ResponseCodeServerBug:
+		case no.Code == imap.ResponseCodeAuthenticationFailed, no.Code == imap.ResponseCodeAuthorizationFailed,
+			no.Code == imap.ResponseCodeExpired, no.Code == imap.ResponseCodePrivacyRequired,
+			command == "login" && no.Type == imap.StatusResponseTypeNo:
+			kind = contracts.Denied
+		case no.Type == imap.StatusResponseTypeNo && command == "examine":
+			kind = contracts.NotFound
+		case no.Type == imap.StatusResponseTypeBad:
+			kind = contracts.Malformed
+		}
+		e := contracts.Errorf(kind, "imap %s: refused", command)
+		e.Code = strings.TrimSpace(fmt.Sprintf("%s %s", no.Type, no.Code))
+		return e
+	case s.ctx() != nil:
+		return contracts.Errorf(contracts.Unavailable, "imap %s: %w", command, s.ctx())
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &netErr):
+		return contracts.Errorf(contracts.Unavailable, "imap %s: %w", command, broken(err))
+	}
+	return contracts.Errorf(contracts.Malformed, "imap %s: the answer breaks the protocol, or stops within it", command)
+}
+
+func refusal(err error) bool {
+	var e *contracts.Error
+	return errors.As(err, &e) && e.Code != ""
+}

@@ -1,0 +1,264 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"raccordo/contracts"
+)
+
+// An Envelope is one message as it is submitted. Message holds the frozen bytes, CRLF line ends throughout.
+type Envelope struct {
+	From    string
+	To      []string
+	Message []byte
+}
+
+const (
+	maxUses = 50               // messages over one connection
+	maxIdle = 60 * time.Second // real time after which a connection is not trusted any more
+)
+
+// A Submitter hands messages to one mailbox's server, one at a time, over one connection that it keeps for up to 50
+// messages or a minute without use. It owns the connection until Close.
+type Submitter struct {
+	server Server
+	turn   chan struct{} // holds one token: whoever has it may use conn
+	conn   *submission
+	closed bool
+}
+
+type submission struct {
+	client *smtp.Client
+	bare   net.Conn
+	uses   int
+	last   time.Time
+}
+
+// NewSubmitter makes a Submitter; it does no I/O.
+func NewSubmitter(server Server) *Submitter {
+	s := &Submitter{server: server, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
+}
+
+// Submit hands the envelope over: MAIL, every RCPT, and only if all are accepted depart and DATA. depart is called when
+// the next byte would be DATA; its error stops the submission, with nothing sent. The reply is the server's 250 to the
+// final dot; every error is a *Failure.
+func (s *Submitter) Submit(ctx context.Context, e Envelope, depart func() error) (Reply, error) {
+	if err := s.take(ctx); err != nil {
+		return Reply{}, err
+	}
+	defer s.give()
+	c, release, fail := s.session(ctx)
+	if fail != nil {
+		return Reply{}, fail
+	}
+	defer release()
+	reply, fail := s.send(ctx, c, e, depart)
+	if fail != nil {
+		if fail.Phase != PhaseEnvelope || c.client.Reset() != nil {
+			s.drop()
+		}
+		return Reply{}, fail
+	}
+	c.uses++
+	c.last = time.Now()
+	if c.uses >= maxUses {
+		s.quit()
+	}
+	return reply, nil
+}
+
+// Check connects, logs in and asks for nothing: one cheap honest call.
+func (s *Submitter) Check(ctx context.Context) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.give()
+	_, release, fail := s.session(ctx)
+	if fail != nil {
+		return fail
+	}
+	release()
+	return nil
+}
+
+// Close ends the connection, after the submission that uses it. It is safe to repeat.
+func (s *Submitter) Close() error {
+	<-s.turn
+	defer s.give()
+	s.closed = true
+	s.quit()
+	return nil
+}
+
+func (s *Submitter) take(ctx context.Context) error {
+	select {
+	case <-s.turn:
+	case <-ctx.Done():
+		return failure(ctx, PhaseConnect, ctx.Err())
+	}
+	if s.closed {
+		s.give()
+		return failure(ctx, PhaseConnect, net.ErrClosed)
+	}
+	return nil
+}
+
+func (s *Submitter) give() { s.turn <- struct{}{} }
+
+// session gives the kept connection if it still answers, or a new one, guarded by ctx until release.
+func (s *Submitter) session(ctx context.Context) (c *submission, release func(), fail *Failure) {
+	if c := s.conn; c != nil {
+		release := guard(ctx, c.bare)
+		// Asked before a message only: after a 250 nothing may turn success into failure.
+		if time.Since(c.last) < maxIdle && c.client.Noop() == nil {
+			return c, release, nil
+		}
+		release()
+		s.drop()
+	}
+	c, release, fail = s.open(ctx)
+	if fail != nil {
+		return nil, nil, fail
+	}
+	s.conn = c
+	return c, release, nil
+}
+
+func (s *Submitter) open(ctx context.Context) (c *submission, release func(), fail *Failure) {
+	conn, bare, err := s.server.dial(ctx)
+	if err != nil {
+		f := failure(ctx, PhaseConnect, err)
+		var t *tlsFailure
+		if errors.As(err, &t) && ctx.Err() == nil {
+			f.Err = t
+		}
+		return nil, nil, f
+	}
+	release = guard(ctx, bare)
+	defer func() {
+		if fail != nil {
+			release()
+			_ = bare.Close()
+		}
+	}()
+	_ = bare.SetDeadline(time.Now().Add(s.server.command())) // the library starts TLS before it takes a limit
+	var client *smtp.Client
+	if s.server.StartTLS {
+		if client, err = smtp.NewClientStartTLS(conn, s.server.tls()); err != nil {
+			return nil, nil, failure(ctx, PhaseConnect, err)
+		}
+	} else {
+		client = smtp.NewClient(conn)
+	}
+	client.CommandTimeout, client.SubmissionTimeout = s.server.command(), s.server.final()
+	if err := client.Hello("localhost"); err != nil { // a name of this machine would tell of its network
+		return nil, nil, failure(ctx, PhaseConnect, err)
+	}
+	if s.server.User != "" {
+		password, err := s.server.Password(ctx)
+		if err != nil {
+			return nil, nil, &Failure{Phase: PhaseAuth, Recipient: -1, Err: err}
+		}
+		if err := client.Auth(s.mechanism(client, string(password))); err != nil {
+			return nil, nil, failure(ctx, PhaseAuth, err)
+		}
+	}
+	return &submission{client: client, bare: bare, last: time.Now()}, release, nil
+}
+
+func (s *Submitter) mechanism(client *smtp.Client, password string) sasl.Client {
+	if !client.SupportsAuth(sasl.Plain) && client.SupportsAuth(sasl.Login) {
+		return &loginAuth{user: s.server.User, password: password}
+	}
+	return sasl.NewPlainClient("", s.server.User, password)
+}
+
+func (s *Submitter) send(ctx context.Context, c *submission, e Envelope, depart func() error) (Reply, *Failure) {
+	if limit, ok := c.client.MaxMessageSize(); ok && limit > 0 && len(e.Message) > limit {
+		// What the server would say to MAIL with SIZE (RFC 1870 section 6), said before asking.
+		return Reply{}, &Failure{Phase: PhaseEnvelope, Recipient: -1, Reply: Reply{Code: 552, Enhanced: "5.3.4"}}
+	}
+	if err := c.client.Mail(e.From, &smtp.MailOptions{Size: int64(len(e.Message))}); err != nil {
+		return Reply{}, failure(ctx, PhaseEnvelope, err)
+	}
+	for i, to := range e.To {
+		if err := c.client.Rcpt(to, nil); err != nil {
+			f := failure(ctx, PhaseEnvelope, err)
+			f.Recipient = i
+			return Reply{}, f
+		}
+	}
+	if err := depart(); err != nil {
+		return Reply{}, &Failure{Phase: PhaseEnvelope, Recipient: -1, Err: err}
+	}
+	data, err := c.client.Data()
+	if err != nil {
+		return Reply{}, failure(ctx, PhaseEnvelope, err)
+	}
+	_ = c.bare.SetDeadline(time.Now().Add(s.server.final()))
+	if _, err := data.Write(e.Message); err != nil {
+		return Reply{}, failure(ctx, PhaseData, err)
+	}
+	done, err := data.CloseWithResponse()
+	if err != nil {
+		return Reply{}, failure(ctx, PhaseDot, err)
+	}
+	return accepted(done.StatusText), nil
+}
+
+// accepted splits "2.0.0 OK: queued" as the library does for refusals only.
+func accepted(text string) Reply {
+	r := Reply{Code: 250, Text: contracts.NewPrivate(text)}
+	if first, _, _ := strings.Cut(text, " "); strings.Count(first, ".") == 2 && strings.HasPrefix(first, "2.") {
+		r.Enhanced = first
+	}
+	return r
+}
+
+// drop forgets the connection without a word: it is in an unknown state.
+func (s *Submitter) drop() {
+	if s.conn != nil {
+		_ = s.conn.bare.Close()
+		s.conn = nil
+	}
+}
+
+// quit says goodbye, for two seconds at most; a failure to do so is no failure.
+func (s *Submitter) quit() {
+	if s.conn != nil {
+		s.conn.client.CommandTimeout = 2 * time.Second
+		_ = s.conn.client.Quit()
+		s.drop()
+	}
+}
+
+// loginAuth is AUTH LOGIN as servers that know nothing better expect it: no initial response, user name at the first
+// challenge whatever its wording, password at the second.
+type loginAuth struct {
+	user, password string
+	asked          int
+}
+
+// Start names the mechanism.
+func (a *loginAuth) Start() (string, []byte, error) { return sasl.Login, nil, nil }
+
+// Next answers a challenge.
+func (a *loginAuth) Next([]byte) ([]byte, error) {
+	a.asked++
+	switch a.asked {
+	case 1:
+		return []byte(a.user), nil
+	case 2:
+		return []byte(a.password), nil
+	}
+	return nil, sasl.ErrUnexpectedServerChallenge
+}
