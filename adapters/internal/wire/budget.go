@@ -1,0 +1,41 @@
+package wire
+
+import "sync/atomic"
+
+// A budget caps the share of traffic that may be repeats: a tenth of calls, plus a small burst for quiet times. It is
+// charged when a repeat is scheduled, so that a storm of failures cannot plan more than it may send.
+type budget struct{ tenths atomic.Int64 }
+
+const (
+	burst     = 10
+	perRepeat = 10 // tenths
+)
+
+func newBudget() *budget {
+	b := &budget{}
+	b.tenths.Store(burst * perRepeat)
+	return b
+}
+
+// call credits one call.
+func (b *budget) call() {
+	for {
+		n := b.tenths.Load()
+		if n >= burst*perRepeat || b.tenths.CompareAndSwap(n, n+1) {
+			return
+		}
+	}
+}
+
+// take charges one repeat, and reports whether there was enough.
+func (b *budget) take() bool {
+	for {
+		n := b.tenths.Load()
+		if n < perRepeat {
+			return false
+		}
+		if b.tenths.CompareAndSwap(n, n-perRepeat) {
+			return true
+		}
+	}
+}
