@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"raccordo/contracts"
+)
+
+// Write runs fn on the one writer, in a group with what else waits, and returns when the group is committed (and
+// flushed, if anybody in it asked). An error of fn rolls back fn's own work alone and is returned as it is.
+//
+// ctx ends the wait only while fn has not begun; after that Write returns when the outcome is known. fn may run more
+// than once (see the package comment) and does nothing but database work. It must not call Write or Read.
+//
+// Beyond Config.MaxQueue, Accept and Start are Throttled. With too little free disk they are Unavailable, and Settle goes
+// on. A database that cannot be written makes every class Unavailable, until it can be written again.
+func (s *Store) Write(ctx context.Context, class Class, fn func(*Tx) error) error {
+	if class >= classes {
+		class = Start
+	}
+	return s.submit(ctx, &member{class: class, fn: fn})
+}
+
+// alone runs fn on the writer outside any group or transaction, ahead of all that waits but other settling.
+func (s *Store) alone(ctx context.Context, fn func(*conn) error) error {
+	return s.submit(ctx, &member{class: Settle, alone: fn})
+}
+
+func (s *Store) submit(ctx context.Context, m *member) error {
+	if ctx.Err() != nil {
+		return canceled(ctx)
+	}
+	m.done = make(chan error, 1)
+	if err := s.queue.put(ctx, m); err != nil {
+		return err
+	}
+	select {
+	case err := <-m.done:
+		return m.result(err)
+	case <-ctx.Done():
+		if s.queue.drop(m) {
+			return canceled(ctx)
+		}
+		return m.result(<-m.done)
+	}
+}
+
+// result raises the member's own panic again where it belongs: with its caller.
+func (m *member) result(err error) error {
+	if m.panicked != nil {
+		panic(m.panicked)
+	}
+	return err
+}
+
+// write is the writer's goroutine.
+func (s *Store) write() {
+	defer close(s.wrote)
+	for {
+		runtime.Gosched() // those whom the last group woke join this one, instead of waiting a commit longer
+		group := s.queue.take(s.cfg.MaxGroup)
+		if len(group) == 0 {
+			return
+		}
+		if m := group[0]; m.alone != nil {
+			m.done <- m.alone(s.writer)
+			continue
+		}
+		s.serve(group)
+		s.capWAL()
+	}
+}
+
+// serve carries out a group, and gives each member its answer.
+func (s *Store) serve(group []*member) {
+	group = s.admit(group)
+	if len(group) == 0 {
+		return
+	}
+	err := s.commit(group)
+	if err == nil {
+		answer(group)
+		return
+	}
+	s.rollback()
+	freed := full(err) && s.reserve.release(err)
+	s.log.Warn("store: group rolled back", slog.Int("members", len(group)), slog.Bool("reserve_released", freed), slog.Any("error", err))
+	if len(group) == 1 && !freed {
+		refuse(group[0], err)
+		return
+	}
+	for _, m := range s.admit(group) { // one by one: a member that cannot be stored must not cost the others
+		if err := s.commit([]*member{m}); err != nil {
+			s.rollback()
+			refuse(m, err)
+			continue
+		}
+		answer([]*member{m})
+	}
+}
+
+// admit refuses what the state of the disk forbids, and returns the rest.
+func (s *Store) admit(group []*member) []*member {
+	if broken := s.broken.Load(); broken != nil {
+		for _, m := range group {
+			refuse(m, *broken)
+		}
+		return nil
+	}
+	low := s.reserve.check()
+	if low == nil {
+		return group
+	}
+	rest := make([]*member, 0, len(group))
+	for _, m := range group {
+		if m.class != Settle {
+			s.refused.Add(1)
+			m.done <- low
+			continue
+		}
+		rest = append(rest, m)
+	}
+	return rest
+}
+
+func answer(group []*member) {
+	for _, m := range group {
+		m.done <- m.err
+	}
+}
+
+func refuse(m *member, err error) {
+	if m.err != nil { // its own failure says more than the group's
+		err = m.err
+	}
+	m.done <- storageError("write", err)
+}
+
+// commit runs the members and commits what succeeded; a member's own failure stands in the member. An error means that
+// the transaction as a whole did not happen and must be rolled back.
+func (s *Store) commit(group []*member) error {
+	ctx := context.Background()
+	if _, err := s.writer.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	var (
+		good   []*member
+		finish []finisher
+		flush  bool
+		head   *Head
+	)
+	for _, m := range group {
+		if err := s.run(m); err != nil {
+			return err
+		}
+		if m.err != nil {
+			continue
+		}
+		good = append(good, m)
+		flush = flush || m.tx.flush
+		if m.tx.head != nil {
+			head = m.tx.head
+		}
+		for _, f := range m.tx.finish {
+			finish = mergeFinish(finish, f)
+		}
+	}
+	if len(good) == 0 {
+		s.rollback()
+		return nil
+	}
+	for _, f := range finish {
+		tx := Tx{c: s.writer}
+		err := f.fn(&tx)
+		s.writer.tidy()
+		tx.over = true
+		if err != nil {
+			return fmt.Errorf("finish %s: %w", f.name, err)
+		}
+		flush = flush || tx.flush
+		if tx.head != nil {
+			head = tx.head
+		}
+	}
+	if s.opt.BeforeCommit != nil {
+		s.opt.BeforeCommit(s.commits.Load() + 1)
+	}
+	if _, err := s.writer.exec(ctx, "COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	s.commits.Add(1)
+	s.members.Add(uint64(len(good)))
+	if head != nil {
+		s.head.set(*head)
+	}
+	if flush {
+		if err := s.flush(); err != nil {
+			for _, m := range good {
+				m.err = err
+			}
+			return nil // it is committed, as far as this process can see; only nobody may be told so
+		}
+	}
+	for _, m := range good {
+		for _, fn := range m.tx.after {
+			fn()
+		}
+	}
+	return nil
+}
+
+// run runs one member in its savepoint. The error it returns concerns the whole group.
+func (s *Store) run(m *member) error {
+	ctx, c := context.Background(), s.writer
+	if _, err := c.exec(ctx, "SAVEPOINT member"); err != nil {
+		return fmt.Errorf("savepoint: %w", err)
+	}
+	m.tx = Tx{c: c}
+	m.err, m.panicked = m.call()
+	c.tidy()
+	m.tx.over = true
+	if m.err != nil {
+		if storage(m.err) {
+			return m.err
+		}
+		if _, err := c.exec(ctx, "ROLLBACK TO member"); err != nil {
+			return fmt.Errorf("roll back a member: %w", errors.Join(err, m.err))
+		}
+	}
+	if _, err := c.exec(ctx, "RELEASE member"); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	return nil
+}
+
+func (m *member) call() (err error, panicked any) {
+	defer func() {
+		if p := recover(); p != nil {
+			err, panicked = errPanicked, p
+		}
+	}()
+	return m.fn(&m.tx), nil
+}
+
+var errPanicked = errors.New("the function panicked")
+
+func mergeFinish(all []finisher, f finisher) []finisher {
+	for i := range all {
+		if all[i].name == f.name {
+			all[i] = f
+			return all
+		}
+	}
+	return append(all, f)
+}
+
+// rollback ends a transaction that may or may not have ended itself, as SQLite does on some errors.
+func (s *Store) rollback() {
+	s.writer.tidy()
+	_, _ = s.writer.exec(context.Background(), "ROLLBACK") // "no transaction is active" is the state that is wanted
+}
+
+// flush forces the write-ahead log to the disk.
+func (s *Store) flush() error {
+	if err := s.sync(); err != nil {
+		broken := contracts.Errorf(contracts.Unavailable,
+			"write: the disk failed to store a commit, so what it holds is not known; check the disk and restart the hub: %w", err)
+		var e error = broken
+		s.broken.Store(&e)
+		s.log.Error("store: flush failed, no further writes", slog.Any("error", err))
+		return broken
+	}
+	s.flushes.Add(1)
+	s.head.publish()
+	return nil
+}
