@@ -45,7 +45,8 @@ type Harness struct {
 	// Ticketed declares that the runner carries these calls as tickets, so that a lasting fault may end in Pending
 	// instead of the fault's own Kind.
 	Ticketed bool
-	// Patience is how long a case waits in real time for an answer; zero: 10 seconds.
+	// Patience is how long a case waits in real time for an answer; zero: 10 seconds. Under a fault that lasts it waits
+	// a tenth of that.
 	Patience time.Duration
 }
 

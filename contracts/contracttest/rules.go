@@ -133,13 +133,14 @@ func (h Harness) underFault(t *T, rule Rule, op *contracts.OpInfo, sent string, 
 		t.Fatalf("the far side does not know the fault %q: %v", rule.Fault, err)
 	}
 	patience := h.patience()
-	if lasts {
-		patience /= 5
+	if lasts || rule.Fault == Slow {
+		patience /= 10
 	}
 	ctx, stop := h.askFor(t.Context(), patience)
 	err := ask(ctx)
+	outOfTime := ctx.Err() != nil
 	stop()
-	h.judgeFault(t, rule, expect, op, err)
+	h.judgeFault(t, rule, expect, op, err, outOfTime)
 	if sent != "" && op.Effect == contracts.Once && rule.Worked {
 		if n := h.Far.Sent(sent) - before; n > 1 {
 			t.Errorf("sent %d times, and the far side did the work the first time", n)
@@ -153,7 +154,7 @@ func (h Harness) underFault(t *T, rule Rule, op *contracts.OpInfo, sent string, 
 	}
 }
 
-func (h Harness) judgeFault(t *T, rule Rule, expect Expect, op *contracts.OpInfo, err error) {
+func (h Harness) judgeFault(t *T, rule Rule, expect Expect, op *contracts.OpInfo, err error, outOfTime bool) {
 	if err == nil {
 		if expect.Success == Never {
 			t.Errorf("%s: succeeded, want one of %q: nothing usable came back", rule.Fault, expect.Kinds)
@@ -168,6 +169,7 @@ func (h Harness) judgeFault(t *T, rule Rule, expect Expect, op *contracts.OpInfo
 	case expect.Success == Must:
 		t.Errorf("%s: one fault broke the call, want it tried again: %v", rule.Fault, err)
 	case kind == contracts.Pending && h.Ticketed:
+	case kind == contracts.Canceled && outOfTime && op.Effect == contracts.Read:
 	case !slices.Contains(expect.Kinds, kind):
 		t.Errorf("%s: kind %q, want one of %q: %v", rule.Fault, kind, expect.Kinds, err)
 	}

@@ -40,7 +40,7 @@ type Harness struct {
 
 	// Kept gives everything that is at rest for a ticket, unsealed; nil: the front cannot show it.
 	Kept func(ticket string) [][]byte
-	// Span is how long the clock may run until a story has ended; zero: 72 hours.
+	// Span is how far the clock is moved before silence counts as silence; zero: 72 hours.
 	Span time.Duration
 }
 
@@ -50,13 +50,12 @@ func Run(t *testing.T, h Harness) {
 	switch {
 	case h.Sender == "":
 		t.Fatal("harness: Sender is required")
+	case h.Submitter() == nil:
+		t.Fatal("harness: Runner must be a contracts.Submitter: a message is followed by its ticket")
+	case h.Far != nil && h.Message == "":
+		t.Fatal("harness: Message is required: without it nobody can count what was sent")
 	case h.Delivered.IsZero():
 		t.Fatal("harness: Delivered is required: a carrier that delivers nothing proves nothing")
 	}
 	contracttest.Run(t, h.Harness, Cases(h))
-}
-
-// Cases lists the suite's cases for a harness.
-func Cases(h Harness) []contracttest.Case {
-	return nil
 }

@@ -60,9 +60,4 @@ func Run(t *testing.T, h Harness) {
 	contracttest.Run(t, h.Harness, Cases(h))
 }
 
-// Cases lists the suite's cases for a harness.
-func Cases(h Harness) []contracttest.Case {
-	return nil
-}
-
 func isZero(q domicile.Query) bool { return q == domicile.Query{} }
