@@ -85,18 +85,26 @@ func headerValue(s string) bool {
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// At is a Runner that insists on one adapter instance.
-func (c *Client) At(instance string) contracts.Runner { return at{c, instance} }
+// At is the same client, insisting on one adapter instance.
+func (c *Client) At(instance string) contracts.Submitter { return pinned{c, instance} }
 
-type at struct {
-	c        *Client
-	instance string
+type pinned struct {
+	*Client
+	at string
 }
 
-func (a at) Run(ctx context.Context, call *contracts.Call) (any, error) {
+func (p pinned) Run(ctx context.Context, call *contracts.Call) (any, error) {
+	return p.Client.Run(ctx, p.pin(call))
+}
+
+func (p pinned) Submit(ctx context.Context, call *contracts.Call) (contracts.Ticket, error) {
+	return p.Client.Submit(ctx, p.pin(call))
+}
+
+func (p pinned) pin(call *contracts.Call) *contracts.Call {
 	own := *call
-	own.At = a.instance
-	return a.c.Run(ctx, &own)
+	own.At = p.at
+	return &own
 }
 
 // Run asks and waits for the answer, until shortly before the deadline of ctx; a call that has become a ticket by then
@@ -116,6 +124,9 @@ func (c *Client) Run(ctx context.Context, call *contracts.Call) (any, error) {
 	}
 	switch ans.status {
 	case http.StatusOK:
+		if ans.media != jsonType {
+			return nil, ans.malformed(errors.New("not application/json"))
+		}
 		out, err := call.Op.Response(ans.body)
 		if err != nil {
 			return nil, ans.malformed(err)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,13 +24,6 @@ func (s *Server) call(r *request) {
 	// A Read that waits has no ticket to fall back on, so both preferences together mean a ticket at once.
 	atOnce := prefer.async && (!effects || !prefer.waits) || prefer.waits && prefer.wait == 0
 	if atOnce {
-		if c.Key == "" {
-			if effects {
-				s.refuse(r, http.StatusBadRequest, contracts.Invalid, headerKey+": required, since the operation has effects")
-				return
-			}
-			c.Key = rand.Text() // asked without a key, a question is a new one each time
-		}
 		t, err := s.backend.Submit(r.Context(), c)
 		if err != nil {
 			s.fail(r, err)

@@ -17,8 +17,8 @@ type Problem struct {
 	Title      string  `json:"title"`
 	Status     int     `json:"status"`
 	Detail     string  `json:"detail,omitempty"`
-	Instance   string  `json:"instance,omitempty"` // names this one occurrence; it stands in the hub's log as well
-	Kind       string  `json:"kind,omitempty"` // always there, but in an answer of /v1/status that all is well
+	Instance   string  `json:"instance,omitempty"`    // names this one occurrence; it stands in the hub's log as well
+	Kind       string  `json:"kind,omitempty"`        // always there, but in an answer of /v1/status that all is well
 	Code       string  `json:"code,omitempty"`        // the peer's own
 	Operation  string  `json:"operation,omitempty"`   // "domicile.lookup"
 	System     string  `json:"system,omitempty"`      // the adapter instance, or "hub"

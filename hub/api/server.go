@@ -17,7 +17,8 @@ import (
 
 // A Backend is what the API stands in front of: the hub.
 type Backend interface {
-	// Submitter carries out calls and keeps tickets. The caller stands in the Call, and for Ticket in the context.
+	// Submitter carries out calls and keeps tickets. The caller stands in the Call, and for Ticket in the context. A Read
+	// may be submitted without a key; asked again, it is another ticket.
 	contracts.Submitter
 	// Ops lists the operations that can be asked.
 	Ops() []*contracts.OpInfo

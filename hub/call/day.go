@@ -76,7 +76,7 @@ func (d *days) take(ctx context.Context, c *contracts.Call) error {
 		n := min(maxBatch, max(1, s.limit/batchShare))
 		got, err := d.store.Claim(ctx, d.key(c.Caller.Purpose), s.day, n, s.limit)
 		if err != nil {
-			return d.notCounted(c, err)
+			return unstored(err, d.instance, c, "daily count")
 		}
 		s.left, s.spent = got, got == 0
 	}
@@ -102,15 +102,6 @@ func (d *days) giveBack(purpose string) {
 	if s.day != "" {
 		s.left++
 	}
-}
-
-func (d *days) notCounted(c *contracts.Call, err error) error {
-	kind, after := contracts.Unavailable, time.Duration(0)
-	var e *contracts.Error
-	if errors.As(err, &e) && e.Kind == contracts.Throttled { // the store's queue is full
-		kind, after = e.Kind, e.After
-	}
-	return refuse(kind, d.instance, c, after, "nothing was asked, since the daily count could not be stored: %w", err)
 }
 
 // turnPage begins a new day where now lies outside the slot's. What was left of the old one is let go.

@@ -82,12 +82,18 @@ func (r *Recorder) intent(ctx context.Context, c *contracts.Call) (string, error
 	if err == nil {
 		return ref, nil
 	}
+	return "", unstored(err, hub, c, "intent")
+}
+
+// unstored is the refusal of a call before which something could not be stored: Throttled when the store's queue is
+// full, Canceled when the caller did not wait for it, else Unavailable.
+func unstored(err error, system string, c *contracts.Call, what string) error {
 	kind, after := contracts.Unavailable, time.Duration(0)
 	var e *contracts.Error
-	if errors.As(err, &e) && e.Kind == contracts.Throttled { // the store's queue is full
+	if errors.As(err, &e) && (e.Kind == contracts.Throttled || e.Kind == contracts.Canceled) {
 		kind, after = e.Kind, e.After
 	}
-	return "", refuse(kind, hub, c, after, "nothing was asked, since the intent could not be stored: %w", err)
+	return refuse(kind, system, c, after, "nothing was asked, since the %s could not be stored: %w", what, err)
 }
 
 func (r *Recorder) outcome(ctx context.Context, c *contracts.Call, o *Outcome) error {
