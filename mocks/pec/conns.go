@@ -1,0 +1,93 @@
+package pec
+
+import (
+	"net"
+	"sync"
+)
+
+// A connSet holds the connections that are open, so that Close can end them all.
+type connSet struct {
+	mu     sync.Mutex
+	open   map[*conn]struct{}
+	closed bool
+}
+
+type conn struct {
+	net.Conn
+	set *connSet
+}
+
+// Close also forgets the connection.
+func (c *conn) Close() error {
+	c.set.mu.Lock()
+	delete(c.set.open, c)
+	c.set.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// cut resets the connection: the other side must not mistake it for a proper end.
+func (c *conn) cut() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// close ends every connection, now and later.
+func (s *connSet) close() {
+	s.mu.Lock()
+	s.closed = true
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for c := range open {
+		_ = c.Conn.Close()
+	}
+}
+
+type tracked struct {
+	net.Listener
+	set *connSet
+}
+
+func (l *tracked) Accept() (net.Conn, error) {
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw, set: l.set}
+	l.set.mu.Lock()
+	defer l.set.mu.Unlock()
+	if l.set.closed {
+		_ = raw.Close()
+		return c, nil
+	}
+	if l.set.open == nil {
+		l.set.open = make(map[*conn]struct{})
+	}
+	l.set.open[c] = struct{}{}
+	return c, nil
+}
+
+// underlying finds our connection below TLS.
+func underlying(c net.Conn) *conn {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	ours, _ := c.(*conn)
+	return ours
+}
+
+// cut resets the connection that c runs on.
+func cut(c net.Conn) {
+	if ours := underlying(c); ours != nil {
+		ours.cut()
+	}
+}
+
+// hangUp ends the connection without TLS's farewell, after what was written.
+func hangUp(c net.Conn) {
+	if ours := underlying(c); ours != nil {
+		_ = ours.Close()
+	}
+}

@@ -1,0 +1,320 @@
+package pec
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// inbox is the folder where everything arrives.
+const inbox = "INBOX"
+
+// A store is what the providers remember: accepted messages, what was already done about them, and mailboxes. Every
+// change is a record, written first and applied after; opening it again applies the same records.
+type store struct {
+	mu          sync.Mutex
+	log         *wal
+	submissions []*submission
+	byID        map[string]*submission
+	mailboxes   map[string]*mailbox // by address
+	validity    uint32              // the highest UIDVALIDITY ever given
+	closed      bool
+}
+
+// A mailbox is one account's folders. It exists for configured accounts only; mail for others is not kept.
+type mailbox struct {
+	folders map[string]*folder
+}
+
+// stepDone says that a step of a submission's plan was taken, and what it put into which mailboxes. A step of -1 is
+// outside any plan.
+type stepDone struct {
+	Submission string     `json:"submission,omitempty"`
+	Step       int        `json:"step"`
+	Mails      []delivery `json:"mails,omitempty"`
+}
+
+type delivery struct {
+	Account string    `json:"account"`
+	Folder  string    `json:"folder"`
+	UID     uint32    `json:"uid"`
+	At      time.Time `json:"at"`
+	Flags   []string  `json:"flags,omitempty"`
+	Size    int64     `json:"size"`
+}
+
+type flagsSet struct {
+	Account string   `json:"account"`
+	Folder  string   `json:"folder"`
+	UID     []uint32 `json:"uid"`
+	Flags   []string `json:"flags"` // all of them, after the change
+}
+
+type removed struct {
+	Account string   `json:"account"`
+	Folder  string   `json:"folder"`
+	UID     []uint32 `json:"uid"`
+}
+
+type copied struct {
+	Account string   `json:"account"`
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	UID     []uint32 `json:"uid"`
+	NewUID  []uint32 `json:"new_uid"`
+	Move    bool     `json:"move,omitempty"`
+}
+
+type folderEvent struct {
+	Account  string `json:"account"`
+	Name     string `json:"name"`
+	Do       string `json:"do"` // create, delete, rename, subscribe, unsubscribe
+	To       string `json:"to,omitempty"`
+	Validity uint32 `json:"validity,omitempty"`
+}
+
+type newValidity struct {
+	Account  string `json:"account"`
+	Folder   string `json:"folder"`
+	Validity uint32 `json:"validity"`
+}
+
+func openStore(dir string, accounts []Account, now time.Time, limit int64) (*store, error) {
+	s := &store{byID: make(map[string]*submission), mailboxes: make(map[string]*mailbox)}
+	var err error
+	if s.log, err = openLog(filepath.Join(dir, "mail.log"), limit, s.apply); err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		address := strings.ToLower(a.Address)
+		if s.folder(address, inbox) != nil {
+			continue
+		}
+		r := record{Folder: &folderEvent{Account: address, Name: inbox, Do: "create", Validity: s.freshValidity(now)}}
+		if err := s.commit(r, nil); err != nil {
+			return nil, errors.Join(err, s.log.file.Close())
+		}
+	}
+	return s, nil
+}
+
+// close ends the store; later commits fail.
+func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.log.file.Close()
+}
+
+var errClosed = errors.New("pec: the mock is closed")
+
+// commit writes a record and applies it. The caller holds mu, except while opening.
+func (s *store) commit(r record, raw []byte) error {
+	if s.closed {
+		return errClosed
+	}
+	at, err := s.log.append(r, raw)
+	if err != nil {
+		return err
+	}
+	return s.apply(r, at)
+}
+
+// freshValidity is a UIDVALIDITY that no folder ever had: the time, unless that was used.
+func (s *store) freshValidity(now time.Time) uint32 { return max(uint32(now.Unix()), s.validity+1) }
+
+// folder finds a folder; INBOX is the same in any case (RFC 3501 section 5.1).
+func (s *store) folder(account, name string) *folder {
+	m := s.mailboxes[account]
+	if m == nil {
+		return nil
+	}
+	return m.folders[folderName(name)]
+}
+
+func folderName(name string) string {
+	if strings.EqualFold(name, inbox) {
+		return inbox
+	}
+	return name
+}
+
+func (s *store) apply(r record, raw span) error {
+	switch {
+	case r.Submit != nil:
+		r.Submit.raw, r.Submit.done = raw, make(map[int]bool)
+		s.submissions = append(s.submissions, r.Submit)
+		s.byID[r.Submit.ID] = r.Submit
+	case r.Step != nil:
+		return s.applyStep(r.Step, raw)
+	case r.Flags != nil:
+		f := s.folder(r.Flags.Account, r.Flags.Folder)
+		if f == nil {
+			return missing(r.Flags.Account, r.Flags.Folder)
+		}
+		f.setFlags(r.Flags.UID, r.Flags.Flags)
+	case r.Remove != nil:
+		f := s.folder(r.Remove.Account, r.Remove.Folder)
+		if f == nil {
+			return missing(r.Remove.Account, r.Remove.Folder)
+		}
+		f.remove(r.Remove.UID)
+	case r.Copy != nil:
+		return s.applyCopy(r.Copy)
+	case r.Folder != nil:
+		return s.applyFolder(r.Folder)
+	case r.UIDValidity != nil:
+		f := s.folder(r.UIDValidity.Account, r.UIDValidity.Folder)
+		if f == nil {
+			return missing(r.UIDValidity.Account, r.UIDValidity.Folder)
+		}
+		f.renumber(r.UIDValidity.Validity)
+		s.validity = max(s.validity, r.UIDValidity.Validity)
+	}
+	return nil
+}
+
+func missing(account, folder string) error {
+	return fmt.Errorf("pec: apply record: no folder %q in %s", folder, account)
+}
+
+func (s *store) applyStep(d *stepDone, raw span) error {
+	if sub := s.byID[d.Submission]; sub != nil && d.Step >= 0 {
+		sub.done[d.Step] = true
+	}
+	off := raw.off
+	for _, m := range d.Mails {
+		f := s.folder(m.Account, m.Folder)
+		if f == nil {
+			return missing(m.Account, m.Folder)
+		}
+		msg := &message{uid: m.UID, at: m.At, flags: m.Flags, raw: span{off: off, size: m.Size}}
+		if err := s.readHead(msg); err != nil {
+			return err
+		}
+		f.add(msg)
+		off += m.Size
+	}
+	return nil
+}
+
+// readHead finds the length of a message's header, so that searches need not read bodies.
+func (s *store) readHead(m *message) error {
+	const most = 64 << 10
+	b, err := s.log.bytes(span{off: m.raw.off, size: min(m.raw.size, most)})
+	if err != nil {
+		return err
+	}
+	h, body := splitMessage(b)
+	m.head, m.ref = int64(len(b)-len(body)), h.get(referenceField)
+	return nil
+}
+
+// referenceField carries the client's Message-ID on everything a provider generates.
+const referenceField = "X-Riferimento-Message-ID"
+
+func (s *store) applyCopy(c *copied) error {
+	from, to := s.folder(c.Account, c.From), s.folder(c.Account, c.To)
+	if from == nil || to == nil {
+		return missing(c.Account, c.From+" or "+c.To)
+	}
+	for i, uid := range c.UID {
+		if m := from.byUID(uid); m != nil {
+			to.add(&message{uid: c.NewUID[i], at: m.at, flags: slices.Clone(m.flags), raw: m.raw, head: m.head, ref: m.ref})
+		}
+	}
+	if c.Move {
+		from.remove(c.UID)
+	}
+	return nil
+}
+
+func (s *store) applyFolder(e *folderEvent) error {
+	m := s.mailboxes[e.Account]
+	if m == nil {
+		m = &mailbox{folders: make(map[string]*folder)}
+		s.mailboxes[e.Account] = m
+	}
+	f := m.folders[e.Name]
+	if f == nil && e.Do != "create" {
+		return missing(e.Account, e.Name)
+	}
+	switch e.Do {
+	case "create":
+		m.folders[e.Name] = newFolder(e.Name, e.Validity)
+		s.validity = max(s.validity, e.Validity)
+	case "delete":
+		delete(m.folders, e.Name)
+		f.close()
+	case "rename":
+		delete(m.folders, e.Name)
+		f.name = e.To
+		m.folders[e.To] = f
+	case "subscribe":
+		f.subscribed = true
+	case "unsubscribe":
+		f.subscribed = false
+	}
+	return nil
+}
+
+// A letter is a message on its way into a folder.
+type letter struct {
+	account string
+	folder  string
+	flags   []string
+	raw     []byte
+}
+
+// deliver appends mails in one record, marking a step of a submission as taken. Mail for addresses without a mailbox is
+// not kept. It is false when the step was taken before.
+func (s *store) deliver(id string, index int, now time.Time, mails []letter) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub := s.byID[id]; sub != nil && index >= 0 && sub.done[index] {
+		return false, nil
+	}
+	_, err := s.deliverLocked(id, index, now, mails)
+	return err == nil, err
+}
+
+// deliverLocked gives the new UIDs.
+func (s *store) deliverLocked(id string, index int, now time.Time, mails []letter) ([]uint32, error) {
+	done := &stepDone{Submission: id, Step: index}
+	var raw []byte
+	var uids []uint32
+	next := make(map[*folder]uint32)
+	for _, m := range mails {
+		f := s.folder(m.account, m.folder)
+		if f == nil {
+			continue
+		}
+		uid := f.next + next[f]
+		next[f]++
+		uids = append(uids, uid)
+		done.Mails = append(done.Mails, delivery{
+			Account: m.account, Folder: m.folder, UID: uid, At: now, Flags: m.flags, Size: int64(len(m.raw)),
+		})
+		raw = append(raw, m.raw...)
+	}
+	return uids, s.commit(record{Step: done}, raw)
+}
+
+// submit keeps a message for good. The number in its identifier is given here, under the lock.
+func (s *store) submit(sub *submission, raw []byte, most int, name func(n int) string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.submissions) >= most {
+		return errFull
+	}
+	sub.N = len(s.submissions) + 1
+	sub.ID = name(sub.N)
+	return s.commit(record{Submit: sub}, raw)
+}
