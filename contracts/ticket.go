@@ -123,6 +123,9 @@ type Event struct {
 	Source  string          `json:"source,omitempty"` // the adapter instance
 }
 
+// EventSettled is the Kind of the event by which the hub tells a ticket's owner that it was settled; Ref names it.
+const EventSettled = "ticket.settled"
+
 // Phases of an Entry.
 const (
 	PhaseSubmitted = "submitted" // a ticket was accepted
