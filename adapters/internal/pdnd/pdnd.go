@@ -191,7 +191,9 @@ func Open(ctx context.Context, cfg Config, env contracts.Env) (*Client, error) {
 	}
 	c.cache = bearer.New(bearer.Options{
 		Clock: c.clock, RenewBefore: cfg.RenewBefore, Timeout: 3 * cfg.Timeout,
-		Fetch: func(ctx context.Context, purpose string) (bearer.Token, error) { return c.fetch(ctx, purpose, contracts.Sum{}) },
+		Fetch: func(ctx context.Context, purpose string) (bearer.Token, error) {
+			return c.fetch(ctx, purpose, contracts.Sum{})
+		},
 	})
 	return c, nil
 }

@@ -4,16 +4,16 @@ import "sync/atomic"
 
 // A budget caps the share of traffic that may be repeats: a tenth of calls, plus a small burst for quiet times. It is
 // charged when a repeat is scheduled, so that a storm of failures cannot plan more than it may send.
-type budget struct{ tenths atomic.Int64 }
+type budget struct {
+	tenths atomic.Int64
+	most   int64
+}
 
-const (
-	burst     = 10
-	perRepeat = 10 // tenths
-)
+const perRepeat = 10 // tenths
 
-func newBudget() *budget {
-	b := &budget{}
-	b.tenths.Store(burst * perRepeat)
+func newBudget(burst int) *budget {
+	b := &budget{most: int64(max(burst, 1)) * perRepeat}
+	b.tenths.Store(int64(burst) * perRepeat)
 	return b
 }
 
@@ -21,7 +21,7 @@ func newBudget() *budget {
 func (b *budget) call() {
 	for {
 		n := b.tenths.Load()
-		if n >= burst*perRepeat || b.tenths.CompareAndSwap(n, n+1) {
+		if n >= b.most || b.tenths.CompareAndSwap(n, n+1) {
 			return
 		}
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	// RetryAfterMax is the longest wait between two attempts, at most 2 s; a peer that asks for more is obeyed by whoever
 	// holds the call, who gets Throttled or Unavailable with After.
 	RetryAfterMax time.Duration `yaml:"retry_after_max,omitempty"`
+	// RetryBurst is how many repeats may be made beyond a tenth of calls, 0 to 1000.
+	RetryBurst int `yaml:"retry_burst,omitempty"`
 }
 
 // Default gives the settings that the largest public client of these suppliers settled on: connect in 3 s, answer in
@@ -44,7 +46,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Timeout: 8 * time.Second, ConnectTimeout: 3 * time.Second, Attempts: 3,
-		MaxBody: 4 << 20, RetryAfterMax: longestWait,
+		MaxBody: 4 << 20, RetryAfterMax: longestWait, RetryBurst: 10,
 	}
 }
 
@@ -95,6 +97,9 @@ func (c *Config) Validate(env contracts.Environment, path string) error {
 	}
 	if c.RetryAfterMax < 0 || c.RetryAfterMax > longestWait {
 		fault("retry_after_max", "want 0s to %v; longer waits go back to whoever holds the call", longestWait)
+	}
+	if c.RetryBurst < 0 || c.RetryBurst > 1000 {
+		fault("retry_burst", "want 0 to 1000")
 	}
 	return errors.Join(faults...)
 }

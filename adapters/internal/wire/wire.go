@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -52,6 +53,14 @@ type Response struct {
 	call *call
 }
 
+// JSON reports whether the reply may be read as JSON: it says so, or says nothing. A page of HTML with status 200 is a
+// gateway speaking.
+func (r *Response) JSON() bool {
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "" || media == "application/json" || strings.HasSuffix(media, "+json")
+}
+
 // A Client speaks with one endpoint. It is safe for concurrent use.
 type Client struct {
 	cfg       Config
@@ -78,7 +87,7 @@ func Open(ctx context.Context, cfg Config, env contracts.Env) (*Client, error) {
 	if err != nil {
 		return fail(err)
 	}
-	c := &Client{cfg: cfg, instance: env.Instance, log: env.Log, clock: env.Clock, base: base, budget: newBudget()}
+	c := &Client{cfg: cfg, instance: env.Instance, log: env.Log, clock: env.Clock, base: base, budget: newBudget(cfg.RetryBurst)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -139,6 +148,9 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	}
 	if k.effect == 0 {
 		k.effect = contracts.Once
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, c.Fail(ctx, contracts.Errorf(contracts.Canceled, "%s: given up before it was sent: %w", req.Route, err))
 	}
 	c.budget.call()
 

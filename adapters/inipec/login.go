@@ -1,0 +1,159 @@
+package inipec
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/cryptosigner"
+
+	"raccordo/adapters/internal/bearer"
+	"raccordo/adapters/internal/wire"
+	"raccordo/contracts"
+)
+
+// assertionLife is well below the manual's limit of 10 minutes, and forgives a clock that is a little wrong.
+const assertionLife = 2 * time.Minute
+
+// newSigner signs as WSPA wants it: the certificate in the header, no kid.
+func newSigner(key crypto.Signer, leaf *x509.Certificate) (func([]byte) (string, error), error) {
+	opt := (&jose.SignerOptions{}).WithType("JWT").
+		WithHeader("use", "sig").
+		WithHeader("x5c", []string{base64.StdEncoding.EncodeToString(leaf.Raw)})
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: cryptosigner.Opaque(key)}, opt)
+	if err != nil {
+		return nil, err
+	}
+	return func(payload []byte) (string, error) {
+		jws, err := signer.Sign(payload)
+		if err != nil {
+			return "", err
+		}
+		return jws.CompactSerialize()
+	}, nil
+}
+
+type claims struct {
+	Aud   string `json:"aud"`
+	Iss   string `json:"iss"`
+	Sub   string `json:"sub"`
+	Jti   string `json:"jti"`
+	Exp   int64  `json:"exp"`
+	Scope string `json:"scope"`
+}
+
+// login exchanges a signed assertion for a token of a scope. The body is the bare JWS; it is labelled as the one client
+// known to work in production labels it.
+func (a *Adapter) login(ctx context.Context, scope string) (bearer.Token, error) {
+	now := a.env.Clock.Now()
+	payload, err := json.Marshal(claims{
+		Aud: a.audience, Iss: a.cfg.Client, Sub: a.cfg.Client, Jti: rand.Text(),
+		Exp: now.Add(assertionLife).Unix(), Scope: scope,
+	})
+	if err != nil {
+		return bearer.Token{}, a.fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: %w", err))
+	}
+	assertion, err := a.sign(payload)
+	if err != nil {
+		return bearer.Token{}, a.fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: the key does not sign"))
+	}
+	resp, err := a.wire.Do(ctx, &wire.Request{
+		Method: http.MethodPost, Route: "POST /authentication", Path: "/authentication", Query: a.clientID,
+		Header:   http.Header{"Content-Type": {"application/json"}, "Accept": {"text/plain, application/json"}},
+		Body:     []byte(assertion),
+		Effect:   contracts.Read, // a second token harms nobody
+		RemoteID: trackingHeader,
+	})
+	if err != nil {
+		return bearer.Token{}, err
+	}
+	if resp.Status != http.StatusOK {
+		return bearer.Token{}, loginFailure(ctx, resp)
+	}
+	text, expires, err := parseToken(resp.Body)
+	if err != nil {
+		if code := refusalCode(resp.Body); code != "" { // a refusal inside 200, as everywhere in WSPA
+			e := resp.Malformed(ctx, "login refused inside status 200")
+			e.Kind, e.Code = contracts.Denied, code
+			return bearer.Token{}, e
+		}
+		return bearer.Token{}, resp.Malformed(ctx, err.Error())
+	}
+	return bearer.NewToken(text, expires), nil
+}
+
+func loginFailure(ctx context.Context, resp *wire.Response) error {
+	e := resp.Err(ctx, refusalCode(resp.Body))
+	if resp.Status == http.StatusBadRequest {
+		e.Kind = contracts.Denied // who we are is all that a login says
+	}
+	return e
+}
+
+var (
+	errToken    = errors.New("the token is not a compact JWS")
+	errTokenExp = errors.New("the token says not when it ends")
+)
+
+// parseToken reads the token answer: the raw text of a JWS, in quotes or not. Its end is read from the token itself,
+// which is otherwise opaque to us and verified by nobody here.
+func parseToken(body []byte) (token string, expires time.Time, err error) {
+	token = strings.Trim(string(bytes.TrimSpace(body)), `"`)
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 || len(token) > 16<<10 {
+		return "", time.Time{}, errToken
+	}
+	for _, p := range parts {
+		if p == "" {
+			return "", time.Time{}, errToken
+		}
+		if _, err := base64.RawURLEncoding.DecodeString(p); err != nil {
+			return "", time.Time{}, errToken
+		}
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	var c struct {
+		Exp json.Number `json:"exp"`
+	}
+	if json.Unmarshal(raw, &c) != nil {
+		return "", time.Time{}, errToken
+	}
+	sec, err := c.Exp.Float64() // RFC 7519: a NumericDate may have a fraction
+	if err != nil || sec < 1 || sec > 1<<40 {
+		return "", time.Time{}, errTokenExp
+	}
+	return token, time.Unix(int64(sec), 0), nil
+}
+
+// refusalCode is the code of a refusal in either of its two styles: the gateway's (httpCode as text) and the back end's
+// (status as a number); else WSPA's own.
+func refusalCode(body []byte) string {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 || body[0] != '{' {
+		return ""
+	}
+	var r struct {
+		HTTPCode string      `json:"httpCode"`
+		Status   json.Number `json:"status"`
+		Code     string      `json:"code"`
+	}
+	if json.Unmarshal(body, &r) != nil {
+		return ""
+	}
+	switch {
+	case r.Code != "":
+		return r.Code
+	case r.HTTPCode != "":
+		return r.HTTPCode
+	}
+	return r.Status.String()
+}

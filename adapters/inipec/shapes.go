@@ -1,0 +1,168 @@
+package inipec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"raccordo/contracts"
+)
+
+// The wire's own shapes, as the contract names them and as answers really look.
+
+// A listRequest is RichiestaElencoPecRequest.
+type listRequest struct {
+	DataOraRichiesta string  `json:"dataOraRichiesta"`
+	ElencoCf         []cfRef `json:"elencoCf"`
+}
+
+type cfRef struct {
+	CF string `json:"cf"`
+}
+
+// A listTaken is RichiestaElencoPecResponse; of its date there are two names, and we need neither.
+type listTaken struct {
+	ID string `json:"identificativoRichiesta"`
+}
+
+// A listAnswer is EstrazioneElencoPecResponse.
+type listAnswer struct {
+	Error  string    `json:"descrizioneErrore"`
+	Elenco []element `json:"elencoPec"`
+}
+
+// An element is ElencoPecElement, with both shapes in which professionals come: the manual's
+// pecProfessionistas[].pecProfessionista, and pecProfessionista[].pec, seen since 2024.
+type element struct {
+	CF         string        `json:"cf"`
+	PecImpresa string        `json:"pecImpresa"`
+	Official   []official    `json:"pecProfessionistas"`
+	Since2024  professionals `json:"pecProfessionista"`
+}
+
+type official struct {
+	Pec string `json:"pecProfessionista"`
+}
+
+// professionals takes the second shape, an array of objects, and a single object in its place.
+type professionals []struct {
+	Pec string `json:"pec"`
+}
+
+// UnmarshalJSON reads an array or one object.
+func (p *professionals) UnmarshalJSON(b []byte) error {
+	type plain professionals
+	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '{' {
+		b = append(append([]byte{'['}, b...), ']')
+	}
+	return json.Unmarshal(b, (*plain)(p))
+}
+
+// professional lists the addresses of both shapes.
+func (e *element) professional() []string {
+	out := make([]string, 0, len(e.Official)+len(e.Since2024))
+	for _, p := range e.Official {
+		out = append(out, p.Pec)
+	}
+	for _, p := range e.Since2024 {
+		out = append(out, p.Pec)
+	}
+	return out
+}
+
+// An errorBody is ErrorResponse, which comes with any status, 200 included. Any one of its four names tells it.
+type errorBody struct {
+	Code        json.RawMessage `json:"code"`
+	AppName     json.RawMessage `json:"appName"`
+	Description json.RawMessage `json:"description"`
+	Timestamp   json.RawMessage `json:"timestamp"`
+}
+
+// The codes that mean something other than a failure.
+const (
+	codeNotReady = "WSPA_ERR_05"
+	codeNone     = "WSPA_ERR_04"
+)
+
+// wspaError tells an error object from an answer, and gives its code.
+func wspaError(body []byte) (code string, is bool) {
+	var e errorBody
+	if json.Unmarshal(body, &e) != nil {
+		return "", false
+	}
+	if !present(e.Code) && !present(e.AppName) && !present(e.Description) && !present(e.Timestamp) {
+		return "", false
+	}
+	if json.Unmarshal(e.Code, &code) != nil {
+		code = "" // absent, or no text: it is an error all the same
+	}
+	return code, true
+}
+
+func present(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw, []byte("null")) }
+
+var (
+	errNotJSON = errors.New("the answer is not JSON")
+	errShape   = errors.New("the answer is not the JSON of the contract")
+	errNoList  = errors.New("the answer holds neither a list nor an error")
+)
+
+// parseAnswer reads a list that is ready. A null list is an empty one; an object that is neither list nor error is not
+// an answer.
+func parseAnswer(body []byte) (*listAnswer, error) {
+	var known map[string]json.RawMessage
+	if json.Unmarshal(body, &known) != nil || known == nil {
+		return nil, errShape
+	}
+	var l listAnswer
+	if json.Unmarshal(body, &l) != nil {
+		return nil, errShape
+	}
+	_, id := known["identificativoRichiesta"]
+	_, list := known["elencoPec"]
+	if !id && !list && l.Error == "" {
+		return nil, errNoList
+	}
+	return &l, nil
+}
+
+// byCode joins a list by code, upper case; a code that stands twice keeps all its elements.
+func byCode(lists []*listAnswer) map[string][]*element {
+	found := map[string][]*element{}
+	for _, l := range lists {
+		for i := range l.Elenco {
+			code := strings.ToUpper(strings.TrimSpace(l.Elenco[i].CF))
+			found[code] = append(found[code], &l.Elenco[i])
+		}
+	}
+	return found
+}
+
+// domiciles turns texts into addresses, each once, and counts those that are none.
+func domiciles(texts []string, role string) (out []contracts.DigitalDomicile, unusable int) {
+next:
+	for _, text := range texts {
+		if strings.TrimSpace(text) == "" {
+			continue // "not valued"
+		}
+		address, err := contracts.ParseAddress(text)
+		if err != nil {
+			unusable++
+			continue
+		}
+		for _, d := range out {
+			if d.Address.Equal(address) {
+				continue next
+			}
+		}
+		out = append(out, contracts.DigitalDomicile{Address: address, Register: Register, Role: role})
+	}
+	return out, unusable
+}
+
+// requestTime is dataOraRichiesta: the contract's date-time, in Italian time with its zone.
+func requestTime(now time.Time, rome *time.Location) string {
+	return now.In(rome).Format(time.RFC3339)
+}
