@@ -1,0 +1,196 @@
+// Package archive keeps proofs outside the database: content-addressed files, sealed, erasable by law. A proof's address
+// is the SHA-256 of its plain bytes, which is what entries and events carry; erasing the file leaves the evidence that
+// it was there.
+//
+// A file is a mark of the format, a random file id, and frames: a length of four bytes (big-endian) and a sealed chunk of
+// up to 64 KiB of plain bytes. Each chunk is sealed for the place "file id, number", so that memory stays bounded and no
+// chunk can be swapped or moved to another file unnoticed; that none is missing, and that the file is the one it is named
+// for, shows when the digest of what was read is compared with the address at the end.
+//
+// Files are written under a temporary name in the archive's own folder, forced to the disk, and renamed. What a crash
+// leaves under a temporary name is cleared away by the next Open.
+package archive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"raccordo/contracts"
+)
+
+// A Sealer seals bytes for a place (a table and a row); the store is one.
+type Sealer interface {
+	Seal(table, row string, plain []byte) ([]byte, error)
+	Unseal(table, row string, sealed []byte) ([]byte, error)
+}
+
+const tempDir = "tmp"
+
+// An Archive is a folder of sealed files. It is safe for concurrent use.
+type Archive struct {
+	dir    string
+	sealer Sealer
+}
+
+// Open opens the archive in a folder, makes it when it is missing, and clears away what a crash left half written. One
+// process may have it; the store's lock sees to that when both are opened together.
+func Open(dir string, sealer Sealer) (*Archive, error) {
+	temp := filepath.Join(dir, tempDir)
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return nil, unavailable("open", err)
+	}
+	left, err := os.ReadDir(temp)
+	if err != nil {
+		return nil, unavailable("open", err)
+	}
+	for _, e := range left {
+		if err := os.Remove(filepath.Join(temp, e.Name())); err != nil {
+			return nil, unavailable("open", err)
+		}
+	}
+	return &Archive{dir: dir, sealer: sealer}, nil
+}
+
+// Keep stores what r gives, sealed and on the disk for certain when it returns, and gives the digest of the plain bytes.
+// More than limit bytes are Invalid. A failure, whichever, leaves nothing behind. The same bytes again are kept once.
+func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts.Sum, error) {
+	f, err := os.CreateTemp(filepath.Join(a.dir, tempDir), "keep-*") // mode 0600
+	if err != nil {
+		return contracts.Sum{}, unavailable("keep", err)
+	}
+	sum, err := a.write(ctx, f, r, limit)
+	if err == nil {
+		err = unavailable("keep", f.Sync())
+	}
+	if closed := f.Close(); err == nil {
+		err = unavailable("keep", closed)
+	}
+	if err == nil {
+		err = unavailable("keep", a.place(f.Name(), sum))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // the error says more; the next Open tries again
+		return contracts.Sum{}, err
+	}
+	return sum, nil
+}
+
+// place gives a finished file its name, and makes the name last.
+func (a *Archive) place(temp string, sum contracts.Sum) error {
+	path := a.path(sum)
+	folder := filepath.Dir(path)
+	switch err := os.Mkdir(folder, 0o700); {
+	case err == nil:
+		if err := syncFolder(a.dir); err != nil {
+			return err
+		}
+	case !errors.Is(err, os.ErrExist):
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+// Open gives the plain bytes of a proof; NotFound when it was never kept or has been erased. Reading fails, with
+// Internal, where the file was changed; at the latest at its end, so the bytes are proof only once io.EOF has come.
+func (a *Archive) Open(sum contracts.Sum) (io.ReadCloser, error) {
+	f, err := os.Open(a.path(sum))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, contracts.Errorf(contracts.NotFound, "open proof %s: it was never kept here, or has been erased", sum)
+	}
+	if err != nil {
+		return nil, unavailable("open proof", err)
+	}
+	return newReader(a.sealer, f, sum)
+}
+
+// Has reports whether a proof is there; what it holds is not read.
+func (a *Archive) Has(sum contracts.Sum) bool {
+	_, err := os.Stat(a.path(sum))
+	return err == nil
+}
+
+// Erase removes a proof for good; erasing one that is not there is no error.
+func (a *Archive) Erase(sum contracts.Sum) error {
+	path := a.path(sum)
+	err := os.Remove(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
+	return unavailable("erase proof", err)
+}
+
+// Rewrap seals a proof again, with the newest key.
+func (a *Archive) Rewrap(ctx context.Context, sum contracts.Sum) error {
+	r, err := a.Open(sum)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // only read from
+	info, err := os.Stat(a.path(sum))
+	if err != nil {
+		return unavailable("rewrap proof", err)
+	}
+	_, err = a.Keep(ctx, r, info.Size()) // plain bytes are fewer than sealed ones
+	return err
+}
+
+// Walk calls fn with the address of each proof, folder by folder, until fn fails or ctx ends.
+func (a *Archive) Walk(ctx context.Context, fn func(contracts.Sum) error) error {
+	folders, err := os.ReadDir(a.dir)
+	if err != nil {
+		return unavailable("walk", err)
+	}
+	for _, folder := range folders {
+		if folder.Name() == tempDir {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(a.dir, folder.Name()))
+		if err != nil {
+			return unavailable("walk", err)
+		}
+		for _, file := range files {
+			if err := ctx.Err(); err != nil {
+				return contracts.AsError(err)
+			}
+			var sum contracts.Sum
+			if sum.UnmarshalText([]byte(file.Name())) != nil {
+				continue // not ours
+			}
+			if err := fn(sum); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *Archive) path(sum contracts.Sum) string {
+	name := sum.String()
+	return filepath.Join(a.dir, name[:2], name)
+}
+
+// syncFolder makes a new name in the folder last.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// unavailable is nil for nil: nothing is there that was not there before, and it may be tried again.
+func unavailable(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return contracts.Errorf(contracts.Unavailable, "archive: %s: %w", operation, err)
+}
