@@ -64,7 +64,7 @@ func checkCode(w http.ResponseWriter, r *http.Request, code string) bool {
 	return false
 }
 
-// checkReference wants a parameter exactly once and not empty; false when a refusal was written.
+// checkParameter wants a parameter exactly once and not empty; false when a refusal was written.
 func checkParameter(w http.ResponseWriter, r *http.Request, q url.Values, name string) bool {
 	if len(q[name]) == 1 && q.Get(name) != "" {
 		return true

@@ -1,0 +1,22 @@
+// Package inipec plays InfoCamere's WSPA gateway as far as INI-PEC goes, the index of the certified addresses of
+// enterprises and of professionals enrolled in orders: a login by signed assertion with the client's certificate, lists
+// asked for and fetched later, and attestations of an address on a day.
+//
+// Basis: InfoCamere's WSPA manual, version 6 (26 December 2022), and its OpenAPI files (authentication,
+// richiestaElencoPEC, getElencoPEC); a public client in production for what was seen live: the list that is not ready
+// told inside a 200, the professionals' other shape, both styles of 401.
+//
+// What the mock refuses. At login, always with 401 and the true reason in the journal and X-Lab-Reason: another
+// client_id, a body that is not one compact JWS, typ, alg, use or x5c not as demanded, a certificate that is not the
+// registered one, a signature that does not verify, aud, iss or sub not as demanded, a jti used before, an exp past or
+// more than 10 minutes ahead, no scope or an unknown one. Afterwards: another client_id, no token, one of another
+// signer, expired or without the scope pec-pa (401); a body that is not the contract's, an instant that cannot be read,
+// no code, or more than 10,000 (400).
+//
+// Answers are valid by the contract unless a switch says otherwise: Settings.NullList, Settings.Professionals set to
+// Shape2024. By the manual, and against the OpenAPI file, the token is plain text.
+//
+// Known gaps: Registro Imprese, on the same gateway, is another mock's. How long a fetched list is kept, what a token's
+// life is, and what the signed attestation looks like are assumed: 72 hours, 10 minutes, a labelled stand-in for a PDF.
+// aud may name the mock's own base or the official one of the test environment.
+package inipec
