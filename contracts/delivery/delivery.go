@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"raccordo/contracts"
@@ -143,6 +144,9 @@ func (m Message) Validate() error {
 	return errors.Join(errs...)
 }
 
+// LogValue masks in logs.
+func (m Message) LogValue() slog.Value { return contracts.LogText(m) }
+
 func hasControl(s, allowed string) bool {
 	for _, r := range s {
 		if r < ' ' || r == 0x7f {
@@ -240,6 +244,9 @@ func (d Dispatch) Final() bool {
 	}
 	return len(d.Recipients) > 0
 }
+
+// LogValue masks in logs.
+func (d Dispatch) LogValue() slog.Value { return contracts.LogText(d) }
 
 // A Carrier delivers messages with legal value.
 type Carrier interface {
