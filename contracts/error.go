@@ -46,7 +46,7 @@ var kindNames = [kinds]string{
 	"unavailable", "uncertain", "pending", "malformed", "canceled",
 }
 
-// Kinds lists every Kind, in order: for tables that must name each.
+// AllKinds lists every Kind, in order: for tables that must name each.
 func AllKinds() []Kind {
 	all := make([]Kind, kinds)
 	for i := range all {
@@ -97,7 +97,7 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// Error is "system: operation: kind [code]: cause".
+// Error is "system: operation: kind [code]: cause", on one line whatever the cause and the peer's code hold.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for _, part := range []string{e.System, e.Operation} {
@@ -121,7 +121,7 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(e.Err.Error())
 	}
-	return b.String()
+	return oneLine(b.String())
 }
 
 // An errorJSON is an Error on the wire and at rest.
@@ -139,7 +139,7 @@ type errorJSON struct {
 func (e *Error) MarshalJSON() ([]byte, error) {
 	j := errorJSON{Kind: e.Kind, System: e.System, Operation: e.Operation, Code: e.Code, After: e.After.Seconds(), Ticket: e.Ticket}
 	if e.Err != nil {
-		j.Detail = e.Err.Error()
+		j.Detail = oneLine(e.Err.Error())
 	}
 	return json.Marshal(j)
 }

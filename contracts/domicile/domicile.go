@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"raccordo/contracts"
@@ -43,11 +44,17 @@ func (q Query) Validate() error {
 	return errors.Join(q.Subject.Validate(), validCapacity(q.Capacity))
 }
 
+// LogValue masks in logs.
+func (q Query) LogValue() slog.Value { return contracts.LogText(q) }
+
 // An Answer is what a register holds: at least one domicile in force (none is NotFound, never an empty list).
 type Answer struct {
 	Domiciles []contracts.DigitalDomicile `json:"domiciles"`
 	AsOf      time.Time                   `json:"as_of"` // the instant the register answers for
 }
+
+// LogValue masks in logs.
+func (a Answer) LogValue() slog.Value { return contracts.LogText(a) }
 
 // A Claim is "this was their address on that day". All fields are required.
 type Claim struct {
@@ -68,6 +75,9 @@ func (c Claim) Validate() error {
 	}
 	return err
 }
+
+// LogValue masks in logs.
+func (c Claim) LogValue() slog.Value { return contracts.LogText(c) }
 
 func validCapacity(c Capacity) error {
 	if !c.Valid() {

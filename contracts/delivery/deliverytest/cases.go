@@ -2,6 +2,7 @@ package deliverytest
 
 import (
 	"slices"
+	"time"
 
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
@@ -160,15 +161,31 @@ func (s *suite) notices() []rule {
 					x.Errorf("the ticket is %q, want %q", t.State, contracts.StateFailed)
 				}
 			}},
-		delivered("delivery-after-the-second-notice-still-counts", "Late", "a late receipt is proof all the same, and both must be told", s.Late,
-			func(x *trial, d delivery.Dispatch) {
-				if !slices.Contains(d.Recipients[0].Flags, "LATE") {
-					x.Errorf("flag LATE is missing: the case file must show that it was given up before")
-				}
-			}),
+		{Name: "delivery-after-the-second-notice-still-counts", Why: "a late receipt is proof all the same, and both must be told",
+			Absent: absent(s.Late, "Late"),
+			Run:    s.late},
 		s.silent("silence-after-acceptance-settles-nothing", "Never", s.Never),
 		s.silent("silence-from-the-start-settles-nothing", "Mute", s.Mute),
 	}
+}
+
+// late is a message that is given up first and delivered then.
+func (s *suite) late(x *trial) {
+	before := s.sent()
+	t, d := s.toTheEnd(x, s.message(s.Late))
+	for hours := 0; !d.Delivered() && s.Far != nil && hours < 48; hours++ {
+		s.Far.Advance(time.Hour)
+		t, d = s.rounds(x, t.ID, 3)
+	}
+	s.sound(x, d, s.Late)
+	s.wantStatus(x, d, 0, delivery.Delivered)
+	if t.State != contracts.StateDone {
+		x.Errorf("the ticket is %q, want %q", t.State, contracts.StateDone)
+	}
+	if !slices.Contains(d.Recipients[0].Flags, "LATE") {
+		x.Errorf("flag LATE is missing: the case file must show that it was given up before")
+	}
+	s.wantSent(x, before, 1)
 }
 
 // silent is a message of which nothing more is heard: neither delivered nor failed, and not sent again.

@@ -1,0 +1,194 @@
+package deliverytest_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
+	"raccordo/contracts/delivery"
+	"raccordo/contracts/delivery/deliverytest"
+)
+
+var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+
+func address(s string) contracts.Address {
+	a, err := contracts.ParseAddress(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// A careless runner forgets what a runner promises, one thing at a time.
+type careless struct {
+	*contracttest.Runner
+	c *carrier
+}
+
+func (r careless) Submit(ctx context.Context, call *contracts.Call) (contracts.Ticket, error) {
+	changed := *call
+	switch {
+	case r.c.wrong("promises without looking"):
+		if m := call.Request.(delivery.Message); m.Validate() != nil || call.Key == "" || call.Caller.Service == "" || call.Caller.Purpose == "" {
+			return contracts.Ticket{ID: "promised", State: contracts.StateQueued}, nil
+		}
+	case r.c.wrong("forgets keys"):
+		r.c.mu.Lock()
+		r.c.inbox++
+		changed.Key += strings.Repeat("x", r.c.inbox)
+		r.c.mu.Unlock()
+	}
+	t, err := r.Runner.Submit(ctx, &changed)
+	if r.c.wrong("swallows the other message") && contracts.KindOf(orInternal(err)) == contracts.Conflict {
+		return t, nil
+	}
+	if r.c.wrong("keeps secrets") && err == nil {
+		r.c.mu.Lock()
+		r.c.kept = append(r.c.kept, r.Kept(t.ID)...)
+		r.c.mu.Unlock()
+	}
+	return t, err
+}
+
+func orInternal(err error) error {
+	if err == nil {
+		return contracts.Internal
+	}
+	return err
+}
+
+func (r careless) Ticket(ctx context.Context, id string) (contracts.Ticket, error) {
+	if r.c.wrong("shows tickets to everybody") {
+		ctx = contracts.WithCaller(ctx, contracttest.Harness{}.Who())
+	}
+	return r.Runner.Ticket(ctx, id)
+}
+
+func harness(m mistake) deliverytest.Harness {
+	capture := contracttest.NewCapture()
+	c := &carrier{clock: &clock{now: today}, mistake: m, log: capture.Logger(), taken: map[string]time.Time{}}
+	run := contracttest.Direct(c, c.clock, contracttest.Advancing(c.Advance))
+	to := func(local string) contracts.Address { return address(local + ".prova@pec.memory.test") }
+	return deliverytest.Harness{
+		Harness: contracttest.Harness{Runner: careless{run, c}, Far: c, Capture: capture,
+			Faults: contracttest.AllFaults(), Patience: 2 * time.Second},
+		Sender: "centrale", Message: "memory message",
+		Delivered: to("uno"), DeliveredToo: to("due"), Refused: to("nodest"), Full: to("full"), Virus: to("virus"),
+		TooBig: to("toobig"), UnknownDomain: to("nodomain"), Uncertified: to("plain"), NotAccepted: to("noaccept"),
+		NoAcceptance: to("noacceptreceipt"), Slow: to("slow"), Timeout12: to("timeout12"), Timeout24: to("timeout24"),
+		Late: to("late"), Never: to("never"), Mute: to("mute"), Duplicated: to("dup"), Reordered: to("reorder"),
+		Kept: func(id string) [][]byte {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return append(run.Kept(id), c.kept...)
+		},
+	}
+}
+
+func TestRightAdapterPasses(t *testing.T) {
+	deliverytest.Run(t, harness(""))
+}
+
+// reds names, for each case, a mistake that the case must find; the fault cases, not listed, must all see that a fault
+// is told as NotFound.
+var reds = map[string]mistake{
+	"send-is-delivered":                             "answers before delivery",
+	"send-to-several-is-delivered-to-each":          "answers before delivery",
+	"send-to-several-tells-each-outcome":            "one failure fails all",
+	"send-to-no-such-mailbox-fails":                 "loses the reasons",
+	"send-to-a-full-mailbox-fails":                  "loses the reasons",
+	"send-of-a-virus-fails":                         "loses the reasons",
+	"send-of-too-much-fails":                        "loses the reasons",
+	"send-to-an-unknown-domain-fails":               "loses the reasons",
+	"send-refused-by-our-provider-fails":            "a refusal may be repeated",
+	"send-to-ordinary-mail-is-no-proof":             "takes ordinary mail for proof",
+	"delivery-after-hours-is-waited-for":            "takes silence for failure",
+	"delivery-after-the-first-notice-counts":        "notices leave no trace",
+	"delivery-times-out-after-the-second-notice":    "notices never end",
+	"delivery-after-the-second-notice-still-counts": "late is like any other",
+	"silence-after-acceptance-settles-nothing":      "takes silence for failure",
+	"silence-from-the-start-settles-nothing":        "takes silence for failure",
+	"receipt-twice-counts-once":                     "takes duplicates for news",
+	"receipts-in-any-order-tell-the-same":           "drops an acceptance that comes second",
+	"delivery-without-acceptance-counts":            "wants acceptance first",
+	"receipts-leave-proof":                          "keeps no proof",
+	"message-with-a-header-in-it-is-refused":        "promises without looking",
+	"message-that-is-wrong-is-refused":              "promises without looking",
+	"send-wants-a-caller-and-a-purpose":             "promises without looking",
+	"send-wants-a-key":                              "promises without looking",
+	"message-with-a-lone-dot-arrives-whole":         "ends at a lone dot",
+	"same-key-again-is-the-same-ticket":             "forgets keys",
+	"same-key-with-another-message-is-a-conflict":   "swallows the other message",
+	"ticket-of-another-service-is-not-found":        "shows tickets to everybody",
+	"send-in-parallel-mixes-nothing-up":             "one message-id for all",
+	"secret-is-erased-when-settled":                 "keeps secrets",
+	"answer-lost-after-the-dot-never-doubles":       "sends again in doubt",
+	"connection-lost-before-the-dot-is-tried-again": "a lost connection is a refusal",
+	"nobody-can-be-read-of":                         "logs the recipient",
+}
+
+// otherReds are further mistakes and a case that finds them.
+var otherReds = map[mistake]string{
+	"one receipt for all":       "send-to-several-tells-each-outcome",
+	"sends again in doubt":      "send-truncate-once",
+	"takes silence for failure": "delivery-times-out-after-the-second-notice",
+}
+
+// try runs the named case alone on an adapter with one mistake.
+func try(t *testing.T, m mistake, name string) contracttest.Outcome {
+	t.Helper()
+	for _, c := range deliverytest.Cases(harness(m)) {
+		if c.Name == name {
+			return contracttest.Try(t.Context(), c)
+		}
+	}
+	t.Fatalf("no case is named %s", name)
+	return contracttest.Outcome{}
+}
+
+func TestEachCaseCanFail(t *testing.T) {
+	for _, c := range deliverytest.Cases(harness("")) {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			m, ok := reds[c.Name]
+			if !ok {
+				m = "faults are not found"
+			}
+			if c.Why == "" {
+				t.Error("the case does not say why it matters")
+			}
+			if o := try(t, m, c.Name); len(o.Failures) == 0 {
+				t.Errorf("the case does not see the mistake %q", m)
+			}
+		})
+	}
+}
+
+func TestFurtherMistakesAreSeen(t *testing.T) {
+	for m, name := range otherReds {
+		t.Run(strings.ReplaceAll(string(m), " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			if o := try(t, m, name); len(o.Failures) == 0 {
+				t.Errorf("%s does not see the mistake", name)
+			}
+		})
+	}
+}
+
+func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
+	full := harness("")
+	h := deliverytest.Harness{Harness: contracttest.Harness{Runner: full.Runner}, Sender: full.Sender, Delivered: full.Delivered}
+	absent := 0
+	for _, c := range deliverytest.Cases(h) {
+		if c.Absent != "" {
+			absent++
+		}
+	}
+	if absent < 15 {
+		t.Errorf("%d cases say that they do not apply, want those of every missing story", absent)
+	}
+	deliverytest.Run(t, h)
+}

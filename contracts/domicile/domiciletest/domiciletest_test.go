@@ -1,0 +1,164 @@
+package domiciletest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
+	"raccordo/contracts/domicile"
+	"raccordo/contracts/domicile/domiciletest"
+)
+
+var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+
+func code(s string) contracts.CodiceFiscale {
+	c, err := contracts.ParseCodiceFiscale(s)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func address(s string) contracts.Address {
+	a, err := contracts.ParseAddress(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func person(s string) domicile.Query {
+	return domicile.Query{Subject: contracts.Subject{CodiceFiscale: code(s)}, Capacity: domicile.Person}
+}
+
+func claim(q domicile.Query, addr string, at time.Time) domicile.Claim {
+	return domicile.Claim{Subject: q.Subject, Capacity: q.Capacity, Address: address(addr), At: at}
+}
+
+type cast struct {
+	found, none, ceased, ceasing, several, lawyer, unaskable domicile.Query
+	held                                                     map[contracts.CodiceFiscale][]contracts.DigitalDomicile
+}
+
+var people = func() cast {
+	c := cast{
+		found:     person("RSSMRA85T10A562S"),
+		none:      person("KMRRJN90C15Z222U"),
+		ceased:    person("RHMTNM96S47Z249R"),
+		ceasing:   person("HSSHMD84A31Z336W"),
+		several:   person("FOXLIX00E49Z210Q"),
+		lawyer:    person("12345678903"),
+		unaskable: person("KMRRJN90C15Z22NJ"),
+	}
+	held := func(addr, role string, since, until time.Time) contracts.DigitalDomicile {
+		return contracts.DigitalDomicile{Address: address(addr), Register: "MEMORY", Role: role, Since: since, Until: until}
+	}
+	old, open := today.AddDate(-2, 0, 0), time.Time{}
+	c.held = map[contracts.CodiceFiscale][]contracts.DigitalDomicile{
+		c.found.Subject.CodiceFiscale:   {held("uno@pec.memory.test", "personal", old, open)},
+		c.ceased.Subject.CodiceFiscale:  {held("zero@pec.memory.test", "personal", old, today.AddDate(0, -1, 0))},
+		c.ceasing.Subject.CodiceFiscale: {held("sette@pec.memory.test", "personal", old, today.AddDate(0, 1, 0))},
+		c.several.Subject.CodiceFiscale: {held("due@pec.memory.test", "personal", old, open), held("tre@pec.memory.test", "personal", old, open)},
+		c.lawyer.Subject.CodiceFiscale:  {held("ordine@pec.memory.test", "professional", old, open)},
+	}
+	return c
+}()
+
+func TestRightAdapterPasses(t *testing.T) {
+	domiciletest.Run(t, harness(""))
+}
+
+// reds names, for each case, a mistake that the case must find. A case named with a star stands for all with that part.
+var reds = map[string]mistake{
+	"lookup-finds-the-domicile-in-force":             "finds a stranger",
+	"lookup-of-none-is-not-found":                    "none is an empty answer",
+	"lookup-of-a-ceased-domicile-is-not-found":       "forgets that addresses cease",
+	"lookup-tells-until-when":                        "does not say until when",
+	"lookup-gives-several-in-order":                  "gives them in any order",
+	"lookup-in-another-capacity-is-not-found":        "any role will do",
+	"lookup-of-an-unaskable-code-is-not-not-found":   "unaskable is not found",
+	"lookup-outside-the-register-touches-no-wire":    "looks up everybody",
+	"lookup-refuses-a-wrong-request-before-the-wire": "asks without looking",
+	"lookup-wants-a-caller-and-a-purpose":            "asks for nobody",
+	"lookup-given-up-beforehand-touches-no-wire":     "asks for callers who are gone",
+	"verify-confirms-their-address":                  "denies everything",
+	"verify-denies-another-address":                  "false is not found",
+	"verify-goes-by-the-day-past":                    "verifies today",
+	"verify-denies-before-the-day":                   "confirms everything",
+	"verify-refuses-a-wrong-claim-before-the-wire":   "asks without looking",
+	"list-answers-like-single-questions":             "list in another order",
+	"lookup-repeated-is-harmless":                    "tires of a question",
+	"lookup-keeps-the-deadline":                      "ignores the deadline",
+	"lookup-in-parallel-mixes-nothing-up":            "mixes people up",
+	"nobody-can-be-read-of":                          "logs the subject",
+}
+
+// otherReds are further mistakes and a case that finds them.
+var otherReds = map[mistake]string{
+	"errors name the subject":      "lookup-of-none-is-not-found",
+	"errors without system":        "lookup-garbage-lasting",
+	"never repeats":                "lookup-drop-after-accept-once",
+	"faults are empty answers":     "lookup-garbage-lasting",
+	"faults are internal":          "verify-503-lasting",
+	"throttled without after":      "lookup-throttle-lasting",
+	"stale voucher is unavailable": "lookup-stale-voucher-lasting",
+	"verifies today":               "verify-denies-before-the-day",
+}
+
+// try runs the named case alone on an adapter with one mistake.
+func try(t *testing.T, m mistake, name string) contracttest.Outcome {
+	t.Helper()
+	for _, c := range domiciletest.Cases(harness(m)) {
+		if c.Name == name {
+			return contracttest.Try(t.Context(), c)
+		}
+	}
+	t.Fatalf("no case is named %s", name)
+	return contracttest.Outcome{}
+}
+
+func TestEachCaseCanFail(t *testing.T) {
+	for _, c := range domiciletest.Cases(harness("")) {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			m, ok := reds[c.Name]
+			if !ok {
+				m = "faults are not found" // every fault case must see this one
+			}
+			if c.Why == "" {
+				t.Error("the case does not say why it matters")
+			}
+			if o := try(t, m, c.Name); len(o.Failures) == 0 {
+				t.Errorf("the case does not see the mistake %q", m)
+			}
+		})
+	}
+}
+
+func TestFurtherMistakesAreSeen(t *testing.T) {
+	for m, name := range otherReds {
+		t.Run(strings.ReplaceAll(string(m), " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			if o := try(t, m, name); len(o.Failures) == 0 {
+				t.Errorf("%s does not see the mistake", name)
+			}
+		})
+	}
+}
+
+func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
+	full := harness("")
+	h := domiciletest.Harness{Harness: contracttest.Harness{Runner: full.Runner}, Found: full.Found}
+	absent := 0
+	for _, c := range domiciletest.Cases(h) {
+		if c.Absent != "" {
+			absent++
+		}
+	}
+	if absent < 10 {
+		t.Errorf("%d cases say that they do not apply, want those of every missing story", absent)
+	}
+	domiciletest.Run(t, h)
+}

@@ -1,0 +1,302 @@
+package domiciletest_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
+	"raccordo/contracts/domicile"
+	"raccordo/contracts/domicile/domiciletest"
+)
+
+// A clock stands still until it is advanced.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Timer(time.Time) (<-chan time.Time, func()) { return nil, func() {} }
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// A mistake is one thing that a register's adapter may get wrong. Each is the least that turns its case red.
+type mistake string
+
+// A register is an adapter and its far side in one, in memory. With no mistake it is right.
+type register struct {
+	*clock
+	mistake mistake
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	fault string
+	left  int // -1: until cleared
+	sent  int
+	asked int
+}
+
+func (r *register) wrong(m mistake) bool { return r.mistake == m }
+
+// Misbehave, Sent, Advance and Clear make it a far side.
+func (r *register) Misbehave(fault string, times int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault, r.left = fault, times
+	if times == 0 {
+		r.left = -1
+	}
+	return nil
+}
+
+func (r *register) Clear() { _ = r.Misbehave("", 1) }
+
+func (r *register) Sent(string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sent
+}
+
+// wire is one exchange: what the far side makes of it.
+func (r *register) wire(ctx context.Context) *contracts.Error {
+	r.mu.Lock()
+	r.sent++
+	fault := r.fault
+	if r.left == 0 {
+		fault = ""
+	}
+	if r.left > 0 && fault != "" {
+		r.left--
+	}
+	r.mu.Unlock()
+	switch fault {
+	case "":
+		return nil
+	case contracttest.Refuse, contracttest.Drop, contracttest.DropAfterAccept, contracttest.Status500, contracttest.Status503, contracttest.StaleVoucher:
+		if r.wrong("stale voucher is unavailable") || fault != contracttest.StaleVoucher {
+			return contracts.Errorf(contracts.Unavailable, "exchange: %s", fault)
+		}
+		return &contracts.Error{Kind: contracts.Denied, Code: "401"}
+	case contracttest.Throttle:
+		return &contracts.Error{Kind: contracts.Throttled, After: 2 * time.Second}
+	case contracttest.NotAllowed:
+		return &contracts.Error{Kind: contracts.Denied, Code: "403"}
+	case contracttest.Slow:
+		if r.wrong("ignores the deadline") {
+			ctx = context.WithoutCancel(ctx)
+		}
+		timer := time.NewTimer(3 * time.Second)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return contracts.Errorf(contracts.Canceled, "exchange: %w", ctx.Err())
+		case <-timer.C:
+			return nil
+		}
+	}
+	return contracts.Errorf(contracts.Malformed, "exchange: %s", fault)
+}
+
+// exchange is a call over the wire with its repeats.
+func (r *register) exchange(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil && !r.wrong("asks for callers who are gone") {
+		return &contracts.Error{Kind: contracts.Canceled, System: "memory", Operation: op, Err: err}
+	}
+	var err *contracts.Error
+	for range 3 {
+		if err = r.wire(ctx); err == nil {
+			return nil
+		}
+		switch {
+		case r.wrong("faults are not found"):
+			err = &contracts.Error{Kind: contracts.NotFound}
+		case r.wrong("faults are internal"):
+			err = &contracts.Error{Kind: contracts.Internal}
+		case r.wrong("throttled without after"):
+			err.After = 0
+		}
+		if r.wrong("never repeats") || err.Kind != contracts.Unavailable && err.Code != "401" {
+			break
+		}
+	}
+	if r.wrong("faults are empty answers") {
+		return nil
+	}
+	if !r.wrong("errors without system") {
+		err.System, err.Operation = "memory", op
+	}
+	return err
+}
+
+func (r *register) Bindings() []contracts.Binding {
+	covers := contracts.Covers(domicile.OpLookup, func(q domicile.Query) error {
+		if q.Capacity == domicile.Enterprise && !r.wrong("looks up everybody") {
+			return contracts.Errorf(contracts.NotFound, "lookup: the register holds no enterprises")
+		}
+		return nil
+	})
+	list := contracts.AsList(domicile.OpLookup, 1000, r.start, r.collect)
+	return []contracts.Binding{
+		contracts.Bind(domicile.OpLookup, r.lookup, covers, list),
+		contracts.Bind(domicile.OpVerify, r.verify),
+	}
+}
+
+func (r *register) Close() error { return nil }
+
+func (r *register) start(ctx context.Context, _ []domicile.Query) ([]byte, error) {
+	return []byte("1"), r.exchange(ctx, domicile.OpLookup.Name)
+}
+
+func (r *register) collect(_ context.Context, _ []byte, qs []domicile.Query) ([]contracts.Result[domicile.Answer], error) {
+	var out []contracts.Result[domicile.Answer]
+	for _, q := range qs {
+		a, err := r.answer(q)
+		out = append(out, contracts.Result[domicile.Answer]{Value: a, Err: err})
+	}
+	if r.wrong("list in another order") {
+		slices.Reverse(out)
+	}
+	return out, nil
+}
+
+func (r *register) lookup(ctx context.Context, q domicile.Query) (domicile.Answer, error) {
+	if q == people.unaskable && !r.wrong("unaskable is not found") {
+		return domicile.Answer{}, &contracts.Error{Kind: contracts.Invalid, System: "memory", Operation: domicile.OpLookup.Name, Code: "400"}
+	}
+	if err := r.exchange(ctx, domicile.OpLookup.Name); err != nil {
+		return domicile.Answer{}, err
+	}
+	if r.wrong("logs the subject") {
+		r.log.Info("lookup", "subject", q.Subject.CodiceFiscale.Reveal())
+	}
+	return r.answer(q)
+}
+
+func (r *register) answer(q domicile.Query) (domicile.Answer, error) {
+	r.mu.Lock()
+	r.asked++
+	n := r.asked
+	r.mu.Unlock()
+	now := r.Now()
+	held := slices.Clone(people.held[q.Subject.CodiceFiscale])
+	if r.wrong("mixes people up") && n%7 == 0 {
+		held = slices.Clone(people.held[people.several.Subject.CodiceFiscale])
+	}
+	var in []contracts.DigitalDomicile
+	for _, d := range held {
+		if d.Role != "personal" && !r.wrong("any role will do") {
+			continue
+		}
+		if !d.Until.IsZero() && d.Until.Before(now) && !r.wrong("forgets that addresses cease") {
+			continue
+		}
+		if r.wrong("does not say until when") {
+			d.Until = time.Time{}
+		}
+		in = append(in, d)
+	}
+	if r.wrong("gives them in any order") {
+		slices.Reverse(in)
+	}
+	if r.wrong("tires of a question") && n%2 == 0 {
+		in = nil
+	}
+	if len(in) == 0 && !r.wrong("none is an empty answer") {
+		err := &contracts.Error{Kind: contracts.NotFound, System: "memory", Operation: domicile.OpLookup.Name, Code: "404"}
+		if r.wrong("errors name the subject") {
+			err.Err = contracts.Errorf(contracts.NotFound, "no entry for %s", q.Subject.CodiceFiscale.Reveal())
+		}
+		return domicile.Answer{}, err
+	}
+	if r.wrong("finds a stranger") {
+		in = []contracts.DigitalDomicile{{Address: address("nessuno@pec.memory.test"), Register: "OTHER", Role: "personal"}}
+	}
+	return domicile.Answer{Domiciles: in, AsOf: now}, nil
+}
+
+func (r *register) verify(ctx context.Context, c domicile.Claim) (domicile.Verdict, error) {
+	if err := r.exchange(ctx, domicile.OpVerify.Name); err != nil {
+		return domicile.Verdict{}, err
+	}
+	at := c.At
+	if r.wrong("verifies today") {
+		at = r.Now()
+	}
+	theirs := false
+	for _, d := range people.held[c.Subject.CodiceFiscale] {
+		theirs = theirs || d.Address.Equal(c.Address) && !at.Before(d.Since) && (d.Until.IsZero() || !at.After(d.Until))
+	}
+	switch {
+	case r.wrong("denies everything"):
+		theirs = false
+	case r.wrong("confirms everything"):
+		theirs = true
+	case !theirs && r.wrong("false is not found"):
+		return domicile.Verdict{}, &contracts.Error{Kind: contracts.NotFound, System: "memory", Operation: domicile.OpVerify.Name}
+	}
+	return domicile.Verdict{Theirs: theirs, CheckedAt: r.Now()}, nil
+}
+
+// A careless runner forwards what a hub would refuse.
+type careless struct {
+	*contracttest.Runner
+	r *register
+}
+
+func (c careless) Run(ctx context.Context, call *contracts.Call) (any, error) {
+	q, isQuery := call.Request.(domicile.Query)
+	bad := isQuery && q.Validate() != nil
+	if claim, ok := call.Request.(domicile.Claim); ok {
+		bad = claim.Validate() != nil
+	}
+	if (bad && c.r.wrong("asks without looking")) || (call.Caller.Purpose == "" || call.Caller.Service == "") && c.r.wrong("asks for nobody") {
+		_ = c.r.wire(ctx)
+		return domicile.Answer{}, nil
+	}
+	return c.Runner.Run(ctx, call)
+}
+
+func (c careless) Submit(ctx context.Context, call *contracts.Call) (contracts.Ticket, error) {
+	return c.Runner.Submit(ctx, call)
+}
+
+func harness(m mistake) domiciletest.Harness {
+	capture := contracttest.NewCapture()
+	r := &register{clock: &clock{now: today}, mistake: m, log: capture.Logger()}
+	run := contracttest.Direct(r, r.clock, contracttest.Advancing(r.Advance))
+	return domiciletest.Harness{
+		Harness:  contracttest.Harness{Runner: careless{run, r}, Far: r, Capture: capture,
+			Faults: contracttest.AllFaults(), Patience: 2 * time.Second},
+		Register: "MEMORY",
+		Found:    domiciletest.Story{Query: people.found, Addresses: []contracts.Address{address("uno@pec.memory.test")}},
+		None:     people.none,
+		Ceased:   people.ceased,
+		Ceasing:  domiciletest.Story{Query: people.ceasing, Until: today.AddDate(0, 1, 0)},
+		Several: domiciletest.Story{Query: people.several,
+			Addresses: []contracts.Address{address("due@pec.memory.test"), address("tre@pec.memory.test")}},
+		OtherCapacity: people.lawyer,
+		Unaskable:     people.unaskable,
+		NotCovered:    []domicile.Query{{Subject: people.found.Subject, Capacity: domicile.Enterprise}},
+		Theirs:        claim(people.found, "uno@pec.memory.test", today),
+		NotTheirs:     claim(people.found, "due@pec.memory.test", today),
+		PastTheirs:    claim(people.ceased, "zero@pec.memory.test", today.AddDate(-1, 0, 0)),
+		PastNotTheirs: claim(people.found, "uno@pec.memory.test", today.AddDate(-5, 0, 0)),
+		List: func(ctx context.Context, qs []domicile.Query) ([]contracts.Result[domicile.Answer], error) {
+			return contracttest.List(ctx, run, domicile.OpLookup, qs)
+		},
+	}
+}
