@@ -191,7 +191,9 @@ func (m *Mock) failure(code, description string) failure {
 }
 
 // stamp is the bench's now as the services write it, with a zone.
-func (m *Mock) stamp() string { return m.bench.Clock().Now().Format("2006-01-02T15:04:05.000000Z07:00") }
+func (m *Mock) stamp() string {
+	return m.bench.Clock().Now().Format("2006-01-02T15:04:05.000000Z07:00")
+}
 
 // Problem is the error body for an injected status.
 func (m *Mock) Problem(status int) (contentType string, body []byte) {

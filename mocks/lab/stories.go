@@ -190,7 +190,7 @@ func troubleStories() []Member {
 }
 
 func bodyStories() []Member {
-	withVAT := body("body-with-vat", 9700003, 58, "Fondazione Arcobaleno Sereno ETS", personal("fondazione-arcobaleno@"+DomainStudios))
+	withVAT := body("body-with-vat", 9700003, 58, "Fondazione Arcobaleno Sereno, ETS", personal("fondazione-arcobaleno@"+DomainStudios))
 	withVAT.PartitaIVA = elevenCode(7000021, 58)
 	return []Member{
 		body("body-with-domicile", 9700001, 15, "Associazione Passo Lento APS", personal("passo-lento@"+DomainCitizens)),
