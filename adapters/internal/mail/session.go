@@ -118,14 +118,14 @@ func (s *Session) Open(folder string) (validity uint32, err error) {
 	return data.UIDValidity, nil
 }
 
-// After lists, in ascending order, at most max UIDs of the open folder beyond uid.
-func (s *Session) After(uid uint32, max int) ([]uint32, error) {
+// After lists, in ascending order, at most limit UIDs of the open folder beyond uid.
+func (s *Session) After(uid uint32, limit int) ([]uint32, error) {
 	if uid == ^uint32(0) {
 		return nil, nil
 	}
 	var set imap.UIDSet
 	set.AddRange(imap.UID(uid)+1, 0) // 0 is "*", and "n:*" brings the last message even when it lies before n
-	return s.search(&imap.SearchCriteria{UID: []imap.UIDSet{set}}, uid, max)
+	return s.search(&imap.SearchCriteria{UID: []imap.UIDSet{set}}, uid, limit)
 }
 
 // Head asks for size and date of a message of the open folder.
@@ -183,9 +183,9 @@ func readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err erro
 	return raw, nil
 }
 
-// Find looks in every folder that can be opened for messages whose header field holds value, and gives at most max.
+// Find looks in every folder that can be opened for messages whose header field holds value, and gives at most limit.
 // Rules and people move receipts about; a folder that refuses is passed over.
-func (s *Session) Find(header, value string, max int) ([]Place, error) {
+func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 	folders, err := s.client.List("", "*", nil).Collect()
 	if err != nil {
 		return nil, s.fault("list", err)
@@ -202,7 +202,7 @@ func (s *Session) Find(header, value string, max int) ([]Place, error) {
 		if err != nil {
 			return nil, err
 		}
-		uids, err := s.search(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: header, Value: value}}}, 0, max-len(found))
+		uids, err := s.search(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: header, Value: value}}}, 0, limit-len(found))
 		if err != nil {
 			return nil, err
 		}
@@ -213,9 +213,9 @@ func (s *Session) Find(header, value string, max int) ([]Place, error) {
 	return found, nil
 }
 
-// search gives at most max UIDs beyond after, ascending. It enumerates the answer's ranges itself: a range costs the
+// search gives at most limit UIDs beyond after, ascending. It enumerates the answer's ranges itself: a range costs the
 // server a few bytes and could cost us four thousand million.
-func (s *Session) search(criteria *imap.SearchCriteria, after uint32, max int) ([]uint32, error) {
+func (s *Session) search(criteria *imap.SearchCriteria, after uint32, limit int) ([]uint32, error) {
 	data, err := s.client.UIDSearch(criteria, nil).Wait()
 	if err != nil {
 		return nil, s.fault("search", err)
@@ -225,13 +225,9 @@ func (s *Session) search(criteria *imap.SearchCriteria, after uint32, max int) (
 	slices.SortFunc(ranges, func(a, b imap.UIDRange) int { return cmp.Compare(a.Start, b.Start) })
 	var out []uint32
 	for _, r := range ranges {
-		for u := uint64(r.Start); u <= uint64(r.Stop) && len(out) < max; u++ {
-			if u > uint64(after) {
-				after = uint32(u)
-				out = append(out, after)
-			} else {
-				u = min(uint64(after), uint64(r.Stop))
-			}
+		for u := max(uint64(r.Start), uint64(after)+1); u <= uint64(r.Stop) && len(out) < limit; u++ {
+			after = uint32(u)
+			out = append(out, after)
 		}
 	}
 	return out, nil

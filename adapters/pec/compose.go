@@ -1,0 +1,64 @@
+package pec
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"raccordo/adapters/internal/mail"
+	"raccordo/contracts/delivery"
+)
+
+// protocolHeader carries the reference under which the act was recorded. It is ours; nobody must understand it.
+const protocolHeader = "X-Riferimento-Protocollo"
+
+// compose renders a message as this mailbox sends it: one From, everybody in To, no Cc and no Bcc (pec.md section 3).
+func (b *mailbox) compose(id string, m delivery.Message, now time.Time, breveAbove int) ([]byte, error) {
+	d := mail.Draft{MessageID: "<" + id + ">", Date: now, From: b.address.Reveal(), To: addresses(m),
+		Subject: m.Subject.Reveal(), Text: m.Text.Reveal(), Headers: []mail.Header{{Name: "X-TipoRicevuta", Value: b.form(m, breveAbove)}}}
+	if p := m.Protocol; p != nil {
+		d.Headers = append(d.Headers, mail.Header{Name: protocolHeader, Value: fmt.Sprintf("%s/%s/%s", p.Register, p.Number, p.Day)})
+	}
+	for _, f := range m.Attachments {
+		d.Files = append(d.Files, mail.File{Name: f.Name.Reveal(), MediaType: f.MediaType, Content: f.Content.Reveal()})
+	}
+	return d.Bytes()
+}
+
+// form chooses what receipts carry: nothing of a secret message, no copies of large ones, which would fill our mailbox
+// once per recipient.
+func (b *mailbox) form(m delivery.Message, breveAbove int) string {
+	size := m.Text.Len()
+	for _, f := range m.Attachments {
+		size += len(f.Content.Reveal())
+	}
+	switch {
+	case m.Secret:
+		return formShort
+	case size > breveAbove && b.Receipt == formComplete:
+		return formBrief
+	}
+	return b.Receipt
+}
+
+func addresses(m delivery.Message) []string {
+	to := make([]string, len(m.To))
+	for i, r := range m.To {
+		to[i] = r.Address.Reveal()
+	}
+	return to
+}
+
+// rendered gives the instant at which frozen bytes were made, from their Date field; zero when they have none.
+func rendered(frozen []byte) time.Time {
+	header, _, _ := bytes.Cut(frozen, []byte("\r\n\r\n"))
+	e, err := readEntity(header)
+	if err != nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC1123Z, e.get("date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}

@@ -1,0 +1,22 @@
+// Package pec delivers messages with legal value by PEC (posta elettronica certificata): it submits by SMTP, follows
+// receipts by IMAP, believes only what a provider has signed, and keeps each recipient's state.
+//
+// Law: D.P.R. 68/2005, D.M. 2 November 2005 (technical rules; RFC 6109 is their English form), D.lgs. 82/2005 art. 48.
+// Wire: RFC 5321, RFC 3501, RFC 1847 and RFC 8551 (signed mail), RFC 5652 (CMS).
+//
+// A message is rendered once and its bytes are frozen in the hold. Departure is marked before DATA; whatever breaks
+// after it and before the server's reply is Uncertain, never repeated, and settled by receipts. Signed bytes are taken
+// from the message as fetched. The outer header is unsigned and only a hint: daticert.xml inside the signed part
+// decides, and a contradiction between both is an anomaly. A dispatch is computed from the set of receipts alone, so
+// that order and repetition do not matter.
+//
+// Basis: RFC 6109, and where the wire differs from it, receipts of real providers (Aruba 2023 and 2026, Namirial 2024,
+// Poste 2012) and the habits of the public notification platform's open adapter. Enhanced codes other than 5.1.1 and
+// 5.4.1 follow the IANA registry, unseen. No run against a live provider yet.
+//
+// Known gaps: one mailbox per role (no pools); polling only, no IDLE; receipts that rules move out of the folder before
+// they are read are found only while a message is uncertain; no quota alarms, no moving or deleting of read mail; no
+// revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; hashes in receipts of form
+// "breve" are not compared; REM evidence (ETSI EN 319 532) is not read; generation 1 of a Message-ID only, since nobody
+// can order a second legal sending yet.
+package pec

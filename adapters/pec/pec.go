@@ -1,0 +1,133 @@
+package pec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"raccordo/adapters/internal/mail"
+	"raccordo/contracts"
+	"raccordo/contracts/delivery"
+)
+
+// An Adapter sends through its mailboxes and reads them. Make one with Config.Open.
+type Adapter struct {
+	env       contracts.Env
+	config    Config
+	transient []mail.Pattern
+	boxes     []*mailbox
+}
+
+var (
+	_ contracts.Adapter = (*Adapter)(nil)
+	_ contracts.Checker = (*Adapter)(nil)
+	_ contracts.Feeder  = (*Adapter)(nil)
+	_ delivery.Carrier  = (*Adapter)(nil)
+)
+
+// Bindings is sending, with the fold of receipts and the question after an uncertain message.
+func (a *Adapter) Bindings() []contracts.Binding {
+	return []contracts.Binding{contracts.Bind(delivery.OpSend, a.Send,
+		contracts.Covers(delivery.OpSend, a.covers),
+		contracts.OnEvent(delivery.OpSend, a.fold),
+		contracts.Resolve(delivery.OpSend, a.resolve))}
+}
+
+// Close ends the connections, after the submissions that use them. It is safe to repeat.
+func (a *Adapter) Close() error {
+	var errs []error
+	for _, b := range a.boxes {
+		errs = append(errs, b.out.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Check logs in to every mailbox's servers, out and in, and opens its folder.
+func (a *Adapter) Check(ctx context.Context) error {
+	var errs []error
+	for _, b := range a.boxes {
+		if err := a.checkOut(ctx, b); err != nil {
+			errs = append(errs, fmt.Errorf("mailbox %s: %w", b.Name, err))
+			continue // the same password would be refused twice
+		}
+		if err := a.checkIn(ctx, b); err != nil {
+			errs = append(errs, fmt.Errorf("mailbox %s: %w", b.Name, err))
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &contracts.Error{Kind: contracts.KindOf(errs[0]), System: a.env.Instance, Operation: "check", Err: oneLine(errs)}
+}
+
+func (a *Adapter) checkOut(ctx context.Context, b *mailbox) error {
+	var f *mail.Failure
+	if err := b.out.Check(ctx); errors.As(err, &f) {
+		e := &contracts.Error{Kind: f.Kind(a.transient), Code: f.Reply.Status(), Err: f}
+		b.refused(ctx, e)
+		return e
+	}
+	return nil
+}
+
+func (a *Adapter) checkIn(ctx context.Context, b *mailbox) error {
+	s, err := mail.OpenSession(ctx, b.in)
+	if err != nil {
+		b.refused(ctx, err)
+		return err
+	}
+	_, err = s.Open(b.Folder)
+	_ = s.Close() // it only ever says goodbye
+	return err
+}
+
+// box finds the mailbox that speaks for a role.
+func (a *Adapter) box(role string) (*mailbox, bool) {
+	i := slices.IndexFunc(a.boxes, func(b *mailbox) bool { return b.Role == role })
+	if i < 0 {
+		return nil, false
+	}
+	return a.boxes[i], true
+}
+
+// covers refuses a message for whose role no mailbox speaks here.
+func (a *Adapter) covers(m delivery.Message) error {
+	if _, ok := a.box(m.Sender); !ok {
+		return a.fault(contracts.Errorf(contracts.Invalid, "send: sender: no mailbox of this instance speaks for the role"))
+	}
+	return nil
+}
+
+// fault gives an error this instance's name and operation.
+func (a *Adapter) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *contracts.AsError(err)
+	e.System, e.Operation = a.env.Instance, delivery.OpSend.Name
+	return &e
+}
+
+// fold is the pure fold, with this instance's name in what it says.
+func (a *Adapter) fold(m delivery.Message, sofar delivery.Dispatch, e contracts.Event) (delivery.Dispatch, contracts.Move, error) {
+	d, to, err := fold(m, sofar, e)
+	if to.Err != nil {
+		to.Err = contracts.AsError(a.fault(to.Err))
+	}
+	return d, to, a.fault(err)
+}
+
+// Every is how long to leave the mailboxes alone when they brought nothing.
+func (a *Adapter) Every() time.Duration { return a.config.Poll }
+
+// oneLine joins errors into a text that fits a line of a log.
+func oneLine(errs []error) error {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
+}

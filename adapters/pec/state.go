@@ -1,0 +1,226 @@
+package pec
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/delivery"
+)
+
+// derive computes the whole state from the facts. Where two of them contradict each other the earlier one, by the
+// instant in the receipt, stands, and the contradiction is flagged.
+func derive(m delivery.Message, base delivery.Dispatch, facts []fact) delivery.Dispatch {
+	slices.SortFunc(facts, func(a, b fact) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.key(), b.key()))
+	})
+	d := delivery.Dispatch{MessageID: base.MessageID, Mailbox: base.Mailbox, Submitted: base.Submitted}
+	v := weigh(facts)
+	d.IDs, d.AcceptedAt, d.Flags = v.ids, v.acceptedAt, v.flags
+	for _, f := range facts {
+		d.Seen = append(d.Seen, f.key())
+		if f.tipo == tipoPreavviso {
+			d.LastNotice = f.at
+		}
+	}
+	for i, to := range m.To {
+		d.Recipients = append(d.Recipients, v.recipient(i, to.Address, facts))
+	}
+	return d
+}
+
+// Submissions are the message's own part of the state: which sendings of it the provider took or refused.
+type submissions struct {
+	ids        []string
+	accepted   map[string]fact // by identificativo: the acceptance that stands
+	refused    map[string]fact
+	acceptedAt time.Time
+	flags      []string
+}
+
+// weigh reads acceptances and refusals. facts are in order of time.
+func weigh(facts []fact) submissions {
+	v := submissions{accepted: map[string]fact{}, refused: map[string]fact{}}
+	conflict := false
+	for _, f := range facts {
+		_, taken := v.accepted[f.id]
+		_, refused := v.refused[f.id]
+		switch {
+		case f.tipo != tipoAccettazione && f.tipo != tipoRifiuto:
+			continue
+		case taken || refused:
+			conflict = conflict || taken != (f.tipo == tipoAccettazione)
+			continue
+		case f.tipo == tipoAccettazione:
+			v.accepted[f.id] = f
+			if v.acceptedAt.IsZero() {
+				v.acceptedAt = f.at
+			}
+		default:
+			v.refused[f.id] = f
+		}
+		v.ids = append(v.ids, f.id)
+	}
+	missing := false
+	for _, f := range facts {
+		if _, refused := v.refused[f.id]; refused && f.about >= 0 {
+			conflict = true
+		}
+		if !slices.Contains(v.ids, f.id) {
+			missing = true
+		}
+	}
+	if len(v.ids) > 1 {
+		v.flags = append(v.flags, FlagDouble)
+	}
+	if conflict {
+		v.flags = append(v.flags, FlagConflict)
+	}
+	if missing {
+		v.flags = append(v.flags, FlagNoAcceptance)
+		if len(v.ids) == 0 { // the best we know, until the acceptance comes
+			v.ids = append(v.ids, facts[0].id)
+		}
+	}
+	return v
+}
+
+// counts reports whether a receipt of this identificativo may say something about a recipient: that of an accepted
+// submission, or any as long as no acceptance and no refusal is known.
+func (v submissions) counts(id string) bool {
+	if len(v.accepted) == 0 && len(v.refused) == 0 {
+		return true
+	}
+	_, ok := v.accepted[id]
+	return ok
+}
+
+func (v submissions) recipient(place int, to contracts.Address, facts []fact) delivery.Delivery {
+	d := delivery.Delivery{Address: to, Status: delivery.Sent}
+	v.taken(place, &d)
+	var delivered, failed, notice, definitive *fact
+	for i := range facts {
+		f := &facts[i]
+		if f.about != place || !v.counts(f.id) {
+			continue
+		}
+		switch {
+		case f.tipo == tipoConsegna && delivered == nil:
+			delivered = f
+		case f.tipo == tipoErrore && failed == nil:
+			failed = f
+		case f.tipo == tipoPreavviso:
+			if definitive == nil && (notice != nil || v.closes(f)) {
+				definitive = f
+			}
+			if notice == nil {
+				notice = f
+			}
+		}
+	}
+	if delivered != nil && d.Status == delivery.Uncertified {
+		d.Flags = append(d.Flags, FlagConflict)
+	}
+	switch {
+	case delivered != nil && failed != nil:
+		d.Flags = append(d.Flags, FlagConflict)
+		if failed.at.Before(delivered.at) {
+			settle(&d, delivery.Failure, failed)
+		} else {
+			settle(&d, delivery.Delivered, delivered)
+		}
+	case delivered != nil:
+		settle(&d, delivery.Delivered, delivered)
+		if definitive != nil && definitive.at.Before(delivered.at) {
+			d.Flags = append(d.Flags, FlagLate)
+		}
+	case failed != nil:
+		settle(&d, delivery.Failure, failed)
+	case d.Status == delivery.Uncertified: // a notice about an address that promised nothing
+	case definitive != nil:
+		settle(&d, delivery.TimedOut, definitive)
+	case notice != nil:
+		settle(&d, delivery.Delayed, notice)
+	}
+	return d
+}
+
+// taken says where the recipient stands by acceptance or refusal alone.
+func (v submissions) taken(place int, d *delivery.Delivery) {
+	if first, ok := earliest(v.accepted); ok {
+		switch {
+		case slices.Contains(first.missing, place): // the provider speaks of other recipients than we named
+			d.Flags = append(d.Flags, FlagConflict)
+		case slices.Contains(first.external, place):
+			d.Status, d.Reason, d.At = delivery.Uncertified, ReasonUncertified, first.at
+		default:
+			d.Status, d.At = delivery.Accepted, first.at
+		}
+		return
+	}
+	if first, ok := earliest(v.refused); ok {
+		settle(d, delivery.NotAccepted, &first)
+	}
+}
+
+// closes reports whether a notice of delay is the definitive one by itself.
+func (v submissions) closes(notice *fact) bool {
+	if notice.code == "5.4.1" { // so one provider marks it, at 24 hours and perhaps at 12
+		return true
+	}
+	accepted, ok := v.accepted[notice.id]
+	return ok && notice.at.Sub(accepted.at) >= secondNotice
+}
+
+func earliest(facts map[string]fact) (first fact, ok bool) {
+	for _, f := range facts {
+		if !ok || f.at.Before(first.at) || (f.at.Equal(first.at) && f.key() < first.key()) {
+			first, ok = f, true
+		}
+	}
+	return first, ok
+}
+
+func settle(d *delivery.Delivery, status delivery.Status, by *fact) {
+	d.Status, d.Reason, d.Code, d.At = status, by.reason, by.code, by.at
+}
+
+// move says what the state makes of the ticket.
+func move(d delivery.Dispatch) contracts.Move {
+	switch {
+	case !d.Final():
+		return contracts.Move{To: contracts.StateWaiting}
+	case d.Delivered():
+		return contracts.Move{To: contracts.StateDone}
+	}
+	return contracts.Move{To: contracts.StateFailed, Err: failure(d)}
+}
+
+// failure is why a message whose every outcome is known was not delivered to all. Kind and Code are those of the first
+// recipient without delivery, in the message's order:
+//
+//   - NotFound: the address does not exist, says the provider that would know (UNKNOWN_MAILBOX, UNKNOWN_DOMAIN);
+//   - Invalid: the message itself was refused (not accepted at all, VIRUS, TOO_BIG);
+//   - Conflict: it could not be delivered as things stood (MAILBOX_FULL, TIMEOUT, UNCERTIFIED, OTHER).
+func failure(d delivery.Dispatch) *contracts.Error {
+	var first *delivery.Delivery
+	without := 0
+	for i := range d.Recipients {
+		if d.Recipients[i].Status != delivery.Delivered {
+			without++
+			if first == nil {
+				first = &d.Recipients[i]
+			}
+		}
+	}
+	e := contracts.Errorf(contracts.Conflict, "send: %d of %d recipients without delivery; the dispatch tells each one's reason", without, len(d.Recipients))
+	e.Code = cmp.Or(first.Reason, ReasonOther)
+	switch {
+	case first.Status == delivery.NotAccepted, first.Reason == ReasonVirus, first.Reason == ReasonTooBig:
+		e.Kind = contracts.Invalid
+	case first.Reason == ReasonUnknownMailbox, first.Reason == ReasonUnknownDomain:
+		e.Kind = contracts.NotFound
+	}
+	return e
+}
