@@ -42,10 +42,11 @@ func (tx *Tx) SetHead(h Head) error {
 	return nil
 }
 
-func storedHead(tx *Tx) (h Head, err error) {
+// StoredHead reads the head in the database, as the transaction of q sees it; a zero Head when none was ever set.
+func StoredHead(q Querier) (h Head, err error) {
 	var seq, at int64
 	var sum []byte
-	err = tx.QueryRow("SELECT chain, seq, sum, at, proof FROM store_head").Scan(&h.Chain, &seq, &sum, &at, &h.Proof)
+	err = q.QueryRow("SELECT chain, seq, sum, at, proof FROM store_head").Scan(&h.Chain, &seq, &sum, &at, &h.Proof)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Head{}, nil
 	}

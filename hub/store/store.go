@@ -196,7 +196,7 @@ func (s *Store) takeUp() error {
 		if err := tx.QueryRow("SELECT generation, recovering FROM store_meta").Scan(&db.Generation, &recovering); err != nil {
 			return err
 		}
-		if db.Head, err = storedHead(tx); err != nil {
+		if db.Head, err = StoredHead(tx); err != nil {
 			return err
 		}
 		if known {
