@@ -38,27 +38,23 @@ func (m *Mock) taken(s *submission, st step) bool {
 	return s.done[st.index]
 }
 
-// later has a step taken by the clock. The lock is not held while the clock is called: its callbacks take it.
+// later has a step taken by the clock.
 func (m *Mock) later(s *submission, st step) {
 	key := fmt.Sprintf("%s %d", s.ID, st.index)
-	stop := m.clock.At(st.at, func() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.timers[key] = m.clock.At(st.at, func() {
 		m.mu.Lock()
-		_, waits := m.timers[key]
 		delete(m.timers, key)
 		closed := m.closed
 		m.mu.Unlock()
-		_ = waits
 		if !closed {
 			m.take(s, st)
 		}
 	})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		stop()
-		return
-	}
-	m.timers[key] = stop
 }
 
 // take does one step: writes and signs what it yields and puts it into the mailboxes, in one record.
@@ -257,7 +253,11 @@ func (m *Mock) Issue(e Extra) error {
 	if e.As != "" {
 		told.ID = e.As
 	}
-	st := step{index: 100 + int(m.clock.Now().UnixNano()%1000), kind: e.Kind, reason: e.Reason, code: e.Code, text: e.Text, to: recipient{Address: e.Recipient}}
+	m.mu.Lock()
+	m.extras++
+	index := 1000 + m.extras // beyond any plan
+	m.mu.Unlock()
+	st := step{index: index, kind: e.Kind, reason: e.Reason, code: e.Code, text: e.Text, to: recipient{Address: e.Recipient}}
 	switch e.Kind {
 	case Acceptance, NonAcceptance, Notice:
 		st.sender = true

@@ -29,7 +29,7 @@ type record struct {
 }
 
 // A wal is the log on disk: a header of 12 bytes (length of the JSON, length of the raw bytes, checksum), JSON, raw bytes.
-// A record is one write, so a killed process leaves whole records and at most one torn tail, which Open cuts off. It is
+// A record is one write, so a killed process leaves whole records and at most one torn tail, which replay cuts off. It is
 // not flushed to the platter: it survives the process, not a power cut.
 type wal struct {
 	file *os.File
@@ -44,19 +44,16 @@ const (
 
 var errFull = errors.New("pec: the log has reached its limit")
 
-// openLog reads what is there, calling each with every record and the place of its raw bytes.
-func openLog(path string, limit int64, each func(r record, raw span) error) (*wal, error) {
+// openLog opens the file; replay must follow before anything is appended.
+func openLog(path string, limit int64) (*wal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("pec: open log: %w", err)
 	}
-	w := &wal{file: file, max: limit}
-	if err := w.replay(each); err != nil {
-		return nil, errors.Join(fmt.Errorf("pec: read log: %w", err), file.Close())
-	}
-	return w, nil
+	return &wal{file: file, max: limit}, nil
 }
 
+// replay calls each with every record and the place of its raw bytes, and cuts a torn tail off.
 func (w *wal) replay(each func(record, span) error) error {
 	for {
 		r, raw, next, err := w.read(w.end)

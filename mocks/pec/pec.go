@@ -89,6 +89,7 @@ type Mock struct {
 	sent   map[string][]time.Time // per mailbox, the last minute's messages
 	logins map[string]int         // open IMAP sessions per account
 	timers map[string]func()      // steps that wait for the clock
+	extras int                    // receipts issued by hand
 	faulty []error                // what went wrong where nobody could be told; Close tells
 	closed bool
 

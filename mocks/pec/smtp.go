@@ -229,6 +229,9 @@ func (s *submitter) partial(raw []byte) Submitted {
 // refuse records a refusal on the wire and gives it back as the reply.
 func (s *submitter) refuse(e *smtp.SMTPError, raw []byte, rule string) error {
 	s.record(replyText(e), raw, s.partial(raw), rule)
+	if s.open != nil && raw == nil {
+		s.open.End() // refused before DATA: whether RSET ever comes is the client's choice
+	}
 	return e
 }
 

@@ -86,8 +86,11 @@ type newValidity struct {
 func openStore(dir string, accounts []Account, now time.Time, limit int64) (*store, error) {
 	s := &store{byID: make(map[string]*submission), mailboxes: make(map[string]*mailbox)}
 	var err error
-	if s.log, err = openLog(filepath.Join(dir, "mail.log"), limit, s.apply); err != nil {
+	if s.log, err = openLog(filepath.Join(dir, "mail.log"), limit); err != nil {
 		return nil, err
+	}
+	if err := s.log.replay(s.apply); err != nil {
+		return nil, errors.Join(fmt.Errorf("pec: read log: %w", err), s.log.file.Close())
 	}
 	for _, a := range accounts {
 		address := strings.ToLower(a.Address)
