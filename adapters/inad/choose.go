@@ -103,7 +103,9 @@ func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.D
 			if a.env.Clock.Now().After(end) {
 				continue
 			}
-			d.Until = end
+			if end.Year() < endless {
+				d.Until = end
+			}
 		}
 		address, err := contracts.ParseAddress(el.DigitalAddress)
 		if err != nil {
@@ -121,6 +123,9 @@ func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.D
 	}
 	return out, nil
 }
+
+// endless is the year by which "no end" is written where the contract demands one.
+const endless = 9999
 
 func stands(all []contracts.DigitalDomicile, d contracts.DigitalDomicile) bool {
 	for _, other := range all {
