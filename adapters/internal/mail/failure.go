@@ -155,7 +155,7 @@ func failure(ctx context.Context, phase Phase, err error) *Failure {
 		}
 	case ctx.Err() != nil:
 		f.Err = ctx.Err()
-	case errors.As(err, &garbage):
+	case errors.As(err, &garbage), errors.As(err, new(*notSMTP)):
 		f.Err = &notSMTP{}
 	default:
 		f.Err = broken(err)

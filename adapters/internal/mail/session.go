@@ -22,6 +22,7 @@ import (
 // use the same mailbox, and flags are theirs. Its errors are *contracts.Error without any text of the server's.
 type Session struct {
 	client  *imapclient.Client
+	meter   *metered
 	release func()
 	ctx     func() error
 }
@@ -65,20 +66,22 @@ func OpenSession(ctx context.Context, server Server) (_ *Session, err error) {
 		}
 		return nil, contracts.Errorf(contracts.Unavailable, "imap connect: %w", err)
 	}
-	s := &Session{release: guard(ctx, bare), ctx: ctx.Err}
+	meter := &metered{Conn: conn}
+	meter.left.Store(listing)
+	s := &Session{meter: meter, release: guard(ctx, bare), ctx: ctx.Err}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
 	if server.StartTLS {
-		s.client, err = imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: server.tls()})
+		s.client, err = imapclient.NewStartTLS(meter, &imapclient.Options{TLSConfig: server.tls()})
 		if err != nil {
 			_ = bare.Close()
 			return nil, s.fault("starttls", err)
 		}
 	} else {
-		s.client = imapclient.New(conn, nil)
+		s.client = imapclient.New(meter, nil)
 	}
 	if err := s.client.WaitGreeting(); err != nil {
 		return nil, s.fault("greeting", err)
@@ -108,6 +111,7 @@ func (s *Session) Close() error {
 // Open selects a folder for reading and gives its UIDVALIDITY: when that differs from the one a cursor remembers, the
 // cursor is void and the folder is to be read from its beginning.
 func (s *Session) Open(folder string) (validity uint32, err error) {
+	s.meter.left.Store(listing)
 	data, err := s.client.Select(folder, &imap.SelectOptions{ReadOnly: true}).Wait()
 	if err != nil {
 		return 0, s.fault("examine", err)
@@ -130,6 +134,7 @@ func (s *Session) After(uid uint32, limit int) ([]uint32, error) {
 
 // Head asks for size and date of a message of the open folder.
 func (s *Session) Head(uid uint32) (Head, error) {
+	s.meter.left.Store(overhead)
 	got, err := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true}).Collect()
 	if err != nil {
 		return Head{}, s.fault("fetch", err)
@@ -143,6 +148,7 @@ func (s *Session) Head(uid uint32) (Head, error) {
 // Raw reads a message of the open folder exactly as stored. More than limit bytes are ErrTooBig, and the session is
 // then of no more use; ask Head first.
 func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
+	s.meter.left.Store(limit + overhead)
 	section := &imap.FetchItemBodySection{Peek: true}
 	fetch := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
 	raw, err := readBody(fetch, limit)
@@ -186,6 +192,7 @@ func readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err erro
 // Find looks in every folder that can be opened for messages whose header field holds value, and gives at most limit.
 // Rules and people move receipts about; a folder that refuses is passed over.
 func (s *Session) Find(header, value string, limit int) ([]Place, error) {
+	s.meter.left.Store(listing)
 	folders, err := s.client.List("", "*", nil).Collect()
 	if err != nil {
 		return nil, s.fault("list", err)
@@ -216,6 +223,7 @@ func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 // search gives at most limit UIDs beyond after, ascending. It enumerates the answer's ranges itself: a range costs the
 // server a few bytes and could cost us four thousand million.
 func (s *Session) search(criteria *imap.SearchCriteria, after uint32, limit int) ([]uint32, error) {
+	s.meter.left.Store(listing)
 	data, err := s.client.UIDSearch(criteria, nil).Wait()
 	if err != nil {
 		return nil, s.fault("search", err)

@@ -151,6 +151,7 @@ func (s *Submitter) open(ctx context.Context) (c *submission, release func(), fa
 		}
 	}()
 	_ = bare.SetDeadline(time.Now().Add(s.server.command())) // the library starts TLS before it takes a limit
+	conn = &terse{Conn: conn}
 	var client *smtp.Client
 	if s.server.StartTLS {
 		if client, err = smtp.NewClientStartTLS(conn, s.server.tls()); err != nil {

@@ -1,0 +1,56 @@
+package mail
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+)
+
+const maxReply = 128 << 10 // bytes that an SMTP server may say at one go; also a TLS handshake's fit
+
+// terse is a connection whose peer may say only so much before it is our turn again: the library would gather a reply
+// without end.
+type terse struct {
+	net.Conn
+	heard atomic.Int64
+}
+
+// Read fails once the peer has said too much.
+func (c *terse) Read(b []byte) (int, error) {
+	if c.heard.Load() > maxReply {
+		return 0, &notSMTP{}
+	}
+	n, err := c.Conn.Read(b)
+	c.heard.Add(int64(n))
+	return n, err
+}
+
+// Write gives the peer its allowance back.
+func (c *terse) Write(b []byte) (int, error) {
+	c.heard.Store(0)
+	return c.Conn.Write(b)
+}
+
+const (
+	listing  = 16 << 20 // bytes of one answer that lists folders or UIDs: a million of them
+	overhead = 64 << 10 // of an answer around a message's bytes
+)
+
+var errTooMuch = errors.New("the server says more than was asked")
+
+// metered is a connection that gives out no more bytes than the session has allowed for the answer at hand.
+type metered struct {
+	net.Conn
+	left atomic.Int64
+}
+
+// Read fails once the allowance is used up.
+func (c *metered) Read(b []byte) (int, error) {
+	left := c.left.Load()
+	if left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
+	c.left.Add(int64(-n))
+	return n, err
+}
