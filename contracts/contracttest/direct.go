@@ -47,6 +47,8 @@ type Runner struct {
 	strays  []contracts.Event
 	faults  []error
 	serial  int
+
+	trail trail
 }
 
 // Direct is a Runner, and a Submitter, on a bare adapter. The clock must be the one that the adapter was opened with.
@@ -140,6 +142,7 @@ func named(err error, op string) error {
 
 // carry puts into the context what rides sideways.
 func (r *Runner) carry(ctx context.Context, c *contracts.Call, h *hold) context.Context {
+	ctx = contracts.WithTrail(ctx, &trailTo{&r.trail, contracts.TrailFrom(ctx)})
 	return contracts.WithHold(contracts.WithCall(contracts.WithCaller(ctx, c.Caller), c), h)
 }
 
@@ -317,6 +320,13 @@ func (r *Runner) Faults() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]error(nil), r.faults...)
+}
+
+// Attempts are what the adapter said of its exchanges on the wire, in their order.
+func (r *Runner) Attempts() []contracts.Attempt {
+	r.trail.mu.Lock()
+	defer r.trail.mu.Unlock()
+	return append([]contracts.Attempt(nil), r.trail.attempts...)
 }
 
 // Kept is everything that is still held for a ticket: its request and the bytes made from it. A settled secret is gone

@@ -68,3 +68,26 @@ func (h *hold) bytes() [][]byte {
 }
 
 var _ contracts.Hold = (*hold)(nil)
+
+const maxAttempts = 100_000 // kept for inspection
+
+// A trail keeps the attempts on the wire.
+type trail struct {
+	mu       sync.Mutex
+	attempts []contracts.Attempt
+}
+
+// A trailTo keeps an attempt and passes it on to the trail of whoever asked.
+type trailTo struct {
+	kept  *trail
+	outer contracts.Trail
+}
+
+func (t *trailTo) Attempt(a contracts.Attempt) {
+	t.kept.mu.Lock()
+	if len(t.kept.attempts) < maxAttempts {
+		t.kept.attempts = append(t.kept.attempts, a)
+	}
+	t.kept.mu.Unlock()
+	t.outer.Attempt(a)
+}

@@ -279,7 +279,7 @@ func harness(m mistake) domiciletest.Harness {
 	r := &register{clock: &clock{now: today}, mistake: m, log: capture.Logger()}
 	run := contracttest.Direct(r, r.clock, contracttest.Advancing(r.Advance))
 	return domiciletest.Harness{
-		Harness:  contracttest.Harness{Runner: careless{run, r}, Far: r, Capture: capture,
+		Harness: contracttest.Harness{Runner: careless{run, r}, Far: r, Capture: capture,
 			Faults: contracttest.AllFaults(), Patience: 2 * time.Second},
 		Register: "MEMORY",
 		Found:    domiciletest.Story{Query: people.found, Addresses: []contracts.Address{address("uno@pec.memory.test")}},
