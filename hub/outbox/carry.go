@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"raccordo/contracts"
+)
+
+var (
+	errTooLong = errors.New("the exchange took longer than call_for")
+	errDrained = errors.New("the hub is shutting down")
+)
+
+// carry does one job and settles it.
+func (b *Box) carry(ctx context.Context, j *job) {
+	switch {
+	case j.list != nil:
+		b.carryLot(ctx, j)
+	case j.state == contracts.StateUncertain:
+		b.ask(ctx, j)
+	default:
+		b.carryOne(ctx, j)
+	}
+}
+
+// carryOne makes one exchange for one ticket.
+func (b *Box) carryOne(ctx context.Context, j *job) {
+	c, bind, err := b.ready(j)
+	if err != nil {
+		b.settle(ctx, j, b.cannot(j, err))
+		return
+	}
+	if bind.Do == nil { // its list form has gone, or there never was another
+		b.settle(ctx, j, b.cannot(j, errNoForm))
+		return
+	}
+	answer, err := b.exchange(ctx, j, c, b.desk.Do)
+	v := b.judge(&j.row, c, bind, answer, err, j.departed.Load())
+	b.settle(ctx, j, v)
+}
+
+var errNoForm = errors.New("the instance has no form in which to ask for one alone")
+
+// ready decodes what was stored and finds who performs it.
+func (b *Box) ready(j *job) (*contracts.Call, *contracts.Binding, error) {
+	op := b.desk.Op(j.op)
+	bind := b.desk.Binding(j.op, j.at)
+	if op == nil || bind == nil {
+		return nil, nil, errNoOp
+	}
+	var err error
+	if j.caller, err = b.openCaller(&j.row, j.sealedCaller); err != nil {
+		return nil, nil, err
+	}
+	if j.request, err = b.openRequest(op, &j.row, j.sealedRequest); err != nil {
+		return nil, nil, err
+	}
+	j.sealedCaller, j.sealedRequest = nil, nil
+	return &contracts.Call{Op: op, Request: j.request, Caller: j.caller, Key: j.id, At: j.at, Due: instant(j.due)}, bind, nil
+}
+
+// cannot is the verdict on a ticket that cannot even be asked about: an operation that is not configured, a request
+// whose key is lost. It is our own fault and may be mended, so it waits and costs no try.
+func (b *Box) cannot(j *job, err error) verdict {
+	b.log.Error("outbox: a ticket cannot be carried out", slog.String("ticket", j.id), slog.String("operation", j.op),
+		slog.String("instance", j.at), slog.Any("error", err))
+	e := b.fault(contracts.Unavailable, j.op, "nothing was asked: %w", err)
+	v := verdict{to: contracts.StateQueued, err: e, next: b.clock.Now().Add(b.cfg.Backoff.Max)}
+	if j.state == contracts.StateUncertain {
+		v.to = contracts.StateUncertain
+	}
+	return v
+}
+
+// exchange asks through the desk, with the ticket's hold and trail in the context, for as long as one exchange may take.
+func (b *Box) exchange(ctx context.Context, j *job, c *contracts.Call, ask func(context.Context, *contracts.Call) (any, error)) (answer any, err error) {
+	ctx, cancel := b.limit(ctx, j, c)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil { // the panic's own text may hold anything
+			b.log.Error("outbox: an adapter panicked", slog.String("ticket", j.id), slog.String("operation", j.op),
+				slog.String("instance", j.at), slog.String("type", fmt.Sprintf("%T", p)))
+			answer, err = nil, b.fault(contracts.Internal, j.op, "the adapter panicked (%T)", p)
+		}
+	}()
+	return ask(ctx, c)
+}
+
+// limit makes the context of one exchange.
+func (b *Box) limit(ctx context.Context, j *job, c *contracts.Call) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.CallFor, errTooLong)
+	ctx = contracts.WithCaller(ctx, c.Caller)
+	ctx = contracts.WithCall(ctx, c)
+	ctx = contracts.WithHold(ctx, holder{b, j})
+	return contracts.WithTrail(ctx, &j.trail), cancel
+}

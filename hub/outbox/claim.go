@@ -1,0 +1,316 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/hub/store"
+)
+
+// A job is a ticket or a lot in the hands of a worker: what was read when it was claimed.
+type job struct {
+	row
+	sealedCaller, sealedRequest []byte
+	caller                      contracts.Caller
+	request                     any
+	reason                      string // of the outcome's entry
+	trail                       trail
+	departed                    atomic.Bool
+	list                        *lot // a list: row holds its id, op and instance
+	cancel                      context.CancelCauseFunc
+	began, seen                 time.Duration // monotonic: its start, and the last sign of life that was stored
+	taken                       bool          // its lease was lost; the worker only has to notice
+}
+
+// A jobKey tells jobs apart: the number of the ticket, or the id of the lot.
+type jobKey struct {
+	n   int64
+	lot string
+}
+
+func (j *job) key() jobKey {
+	if j.list != nil {
+		return jobKey{lot: j.id}
+	}
+	return jobKey{n: j.n}
+}
+
+// A candidate is something that could be claimed now.
+type candidate struct {
+	rank, next, n int64
+	lot           *gathering // a list to be made
+}
+
+// A plan is what is due, and when the next thing will be.
+type plan struct {
+	promote  bool // tickets whose time has come are not yet marked ready
+	lots     []string
+	resolve  []int64
+	singles  []candidate
+	next     int64 // the earliest instant at which something more falls due; never: none
+	inFlight bool  // a ticket is running
+}
+
+func (p *plan) due() bool {
+	return p.promote || len(p.lots) > 0 || len(p.resolve) > 0 || len(p.singles) > 0
+}
+
+func (p *plan) note(at int64) { p.next = min(p.next, at) }
+
+// survey finds what is due, at most max of each sort. Its cost depends on max and on the number of groups and paused
+// lanes, not on how many tickets are queued.
+func (b *Box) survey(q store.Querier, now int64, max int) (*plan, error) {
+	p := &plan{next: never}
+	var rank int64
+	err := q.QueryRow(`SELECT rank FROM outbox_ticket WHERE state = 'queued' AND ready = 0 ORDER BY rank LIMIT 1`).Scan(&rank)
+	switch {
+	case err == nil && rank <= now:
+		p.promote = true
+	case err == nil:
+		p.note(rank)
+	case !noRows(err):
+		return nil, fmt.Errorf("survey: %w", err)
+	}
+	if err := b.surveyLots(q, p, now, max); err != nil {
+		return nil, err
+	}
+	if err := b.surveyUncertain(q, p, now, max); err != nil {
+		return nil, err
+	}
+	groups, err := readyGroups(q)
+	if err != nil {
+		return nil, err
+	}
+	paused := b.pauses()
+	for _, g := range groups {
+		if until, ok := paused[pauseKey(g.op, g.at)]; ok {
+			p.note(until)
+			continue
+		}
+		if err := b.surveyGroup(q, p, g, now, max, paused); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(p.singles, func(x, y candidate) int {
+		return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(x.next, y.next), cmp.Compare(x.n, y.n))
+	})
+	p.singles = p.singles[:min(len(p.singles), max)]
+	return p, nil
+}
+
+// readyGroups lists the groups that have ready heads, stepping over the index from group to group.
+func readyGroups(q store.Querier) (all []group, err error) {
+	key := ""
+	for {
+		var next *string
+		err := q.QueryRow(`SELECT min(grp) FROM outbox_ticket WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp > ?`, key).Scan(&next)
+		if err != nil {
+			return nil, fmt.Errorf("survey groups: %w", err)
+		}
+		if next == nil {
+			return all, nil
+		}
+		key = *next
+		all = append(all, parseGroup(key))
+	}
+}
+
+const selectReady = `SELECT rank, next, n, lane FROM outbox_ticket
+	WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank <= ? ORDER BY rank, next, n LIMIT ?`
+
+// surveyGroup adds what one group offers.
+func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int, paused map[string]int64) error {
+	bind := b.desk.Binding(g.op, g.at)
+	limit := int64(never)
+	if bind != nil && bind.List != nil && !g.solo {
+		near, err := b.surveyList(q, p, g, bind, now)
+		if err != nil {
+			return err
+		}
+		limit = near
+	}
+	if limit < 0 {
+		return nil
+	}
+	rows, err := q.Query(selectReady, g.key, limit, max+len(paused))
+	if err != nil {
+		return fmt.Errorf("survey tickets: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			c    candidate
+			lane string
+		)
+		if err := rows.Scan(&c.rank, &c.next, &c.n, &lane); err != nil {
+			return fmt.Errorf("survey tickets: %w", err)
+		}
+		if until, ok := paused[lane]; ok && lane != "" {
+			p.note(until)
+			continue
+		}
+		if c.next > now { // the clock was set back since it was marked ready
+			p.note(c.next)
+			continue
+		}
+		p.singles = append(p.singles, c)
+	}
+	return rows.Err()
+}
+
+// pauseKey names an operation at an instance; lanes are paused under their own key.
+func pauseKey(op, at string) string { return op + sep + at + sep }
+
+// pause keeps a ticket's lane, or all of its operation and instance where it has none, from being claimed. It lives in
+// memory: after a restart one ticket finds out again.
+func (b *Box) pause(r *row, until time.Time) {
+	key := r.lane
+	if key == "" {
+		key = pauseKey(r.op, r.at)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until.After(b.paused[key]) {
+		b.paused[key] = until
+	}
+}
+
+// pauses gives what is paused and until when; it forgets what is over.
+func (b *Box) pauses() map[string]int64 {
+	now := b.clock.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[string]int64, len(b.paused))
+	for key, until := range b.paused {
+		if !until.After(now) {
+			delete(b.paused, key)
+			continue
+		}
+		all[key] = nanos(until)
+	}
+	return all
+}
+
+// promote marks tickets whose time has come as ready, a bounded number at a time.
+func (b *Box) promote(ctx context.Context) error {
+	return b.store.Write(ctx, store.Start, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE outbox_ticket SET ready = 1, rank = due WHERE n IN
+			(SELECT n FROM outbox_ticket WHERE state = 'queued' AND ready = 0 AND rank <= ? ORDER BY rank LIMIT 500)`, b.now())
+		if err != nil {
+			return fmt.Errorf("wake tickets: %w", err)
+		}
+		return nil
+	})
+}
+
+// claim takes up to room pieces of work for this process's workers, in one transaction.
+func (b *Box) claim(ctx context.Context, p *plan, room int) (jobs []*job, err error) {
+	err = b.store.Write(ctx, store.Start, func(tx *store.Tx) error {
+		jobs = jobs[:0]
+		for _, id := range p.lots {
+			if len(jobs) == room {
+				return nil
+			}
+			j, err := b.claimLot(tx, id)
+			if err := taken(&jobs, j, err); err != nil {
+				return err
+			}
+		}
+		for _, n := range p.resolve {
+			if len(jobs) == room {
+				return nil
+			}
+			j, err := b.claimQuestion(tx, n)
+			if err := taken(&jobs, j, err); err != nil {
+				return err
+			}
+		}
+		for _, c := range p.singles {
+			if len(jobs) == room {
+				return nil
+			}
+			if c.lot != nil {
+				j, err := b.makeLot(tx, c.lot)
+				if err := taken(&jobs, j, err); err != nil {
+					return err
+				}
+				continue
+			}
+			j, err := b.claimOne(tx, c.n)
+			if err := taken(&jobs, j, err); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return jobs, nil
+}
+
+// taken adds a job that was won; one that somebody else took, or that has changed since the survey, is passed over.
+func taken(jobs *[]*job, j *job, err error) error {
+	if errors.Is(err, errTaken) {
+		return nil
+	}
+	if err == nil {
+		*jobs = append(*jobs, j)
+	}
+	return err
+}
+
+// claimOne takes one ticket.
+func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
+	r, err := byNumber(tx, n)
+	if noRows(err) {
+		return nil, errTaken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	now := b.now()
+	if r.state != contracts.StateQueued || !r.head || r.next > now {
+		return nil, errTaken
+	}
+	r.state, r.lease, r.departed, r.lot = contracts.StateRunning, b.lease, false, ""
+	r.fence++
+	j, err := b.load(tx, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.lane != "" {
+		r.head = false
+		if err := hold(tx, r.lane, r.id); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.save(tx, now); err != nil {
+		return nil, err
+	}
+	if r.effect != contracts.Write {
+		return j, nil
+	}
+	tx.Flush() // nothing of a write leaves before its intent is on the disk
+	who, err := b.openCaller(r, j.sealedCaller)
+	if err != nil {
+		who = contracts.Caller{Service: r.owner, Purpose: r.purpose} // it will not get far: its request is as lost
+	}
+	return j, b.enter(tx, r, who, contracts.Entry{Phase: contracts.PhaseIntent})
+}
+
+// load makes a job of a claimed row.
+func (b *Box) load(tx *store.Tx, r *row) (*job, error) {
+	j := &job{row: *r}
+	err := tx.QueryRow(`SELECT caller, request FROM outbox_request WHERE n = ?`, r.n).Scan(&j.sealedCaller, &j.sealedRequest)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return j, nil
+}

@@ -1,0 +1,135 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"raccordo/contracts"
+	"raccordo/hub/store"
+)
+
+// Ticket gives the present state of a ticket. Another owner's ticket is NotFound; owner "" is the operator, who sees all.
+func (b *Box) Ticket(ctx context.Context, owner, id string) (t contracts.Ticket, err error) {
+	err = b.store.Read(ctx, func(v *store.View) error {
+		r, err := byID(v, id)
+		if noRows(err) || err == nil && owner != "" && r.owner != owner {
+			return b.fault(contracts.NotFound, "ticket", "no such ticket")
+		}
+		if err != nil {
+			return fmt.Errorf("read ticket: %w", err)
+		}
+		t, err = b.show(v, r)
+		return err
+	})
+	return t, err
+}
+
+// A Query selects tickets for operators; empty fields select all.
+type Query struct {
+	State contracts.State
+	Op    string
+	Lane  string
+	After string // the id of the last ticket of the page before
+	Max   int    // at most 1000; zero: 100
+}
+
+// List gives a page of tickets in the order of their acceptance, without answers.
+func (b *Box) List(ctx context.Context, q Query) (page []contracts.Ticket, err error) {
+	if q.Max <= 0 {
+		q.Max = 100
+	}
+	q.Max = min(q.Max, 1000)
+	err = b.store.Read(ctx, func(v *store.View) error {
+		page = nil
+		var after int64
+		if q.After != "" {
+			r, err := byID(v, q.After)
+			if noRows(err) {
+				return b.fault(contracts.NotFound, "list tickets", "no such ticket to go on from")
+			}
+			if err != nil {
+				return fmt.Errorf("list tickets: %w", err)
+			}
+			after = r.n
+		}
+		text := `SELECT ` + columns + ` FROM outbox_ticket WHERE n > ?`
+		args := []any{after}
+		if q.State != "" {
+			text, args = text+` AND state = ?`, append(args, string(q.State))
+		}
+		if q.Op != "" {
+			text, args = text+` AND op = ?`, append(args, q.Op)
+		}
+		if q.Lane != "" {
+			text, args = text+` AND lane <> '' AND substr(lane, instr(lane, char(31)) + 1) = ?`, append(args, q.Lane)
+		}
+		rows, err := v.Query(text+` ORDER BY n LIMIT ?`, append(args, q.Max)...)
+		if err != nil {
+			return fmt.Errorf("list tickets: %w", err)
+		}
+		defer rows.Close()
+		var found []*row
+		for rows.Next() {
+			r, err := scan(rows)
+			if err != nil {
+				return fmt.Errorf("list tickets: %w", err)
+			}
+			found = append(found, r)
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("list tickets: %w", err)
+		}
+		for _, r := range found {
+			who, err := b.callerOf(v, r)
+			if err != nil {
+				b.log.Warn("outbox: caller of a ticket cannot be read", "ticket", r.id, "error", err)
+			}
+			t, err := b.ticket(v, r, who, nil)
+			if err != nil {
+				return err
+			}
+			page = append(page, t)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// show reads what else a ticket shows, and shows it.
+func (b *Box) show(q store.Querier, r *row) (contracts.Ticket, error) {
+	who, err := b.callerOf(q, r)
+	if err != nil {
+		return contracts.Ticket{}, err
+	}
+	plain, err := b.store.Unseal(inAnswer, r.id, r.answer)
+	if err != nil {
+		return contracts.Ticket{}, err
+	}
+	return b.ticket(q, r, who, plain)
+}
+
+func (b *Box) ticket(q store.Querier, r *row, who contracts.Caller, answer []byte) (contracts.Ticket, error) {
+	t := contracts.Ticket{
+		ID: r.id, Op: r.op, Owner: r.owner, Case: who.Case, At: r.at, Lane: r.laneOf(), State: r.state, Tries: r.tries,
+		Due: instant(r.due), Since: instant(r.since), Err: r.failure(),
+	}
+	switch {
+	case r.ended > 0:
+		t.Result = answer
+	case answer != nil:
+		t.Detail = answer
+	case r.state == contracts.StateQueued && r.rule == contracts.Strict:
+		gap, err := missing(q, r.lane, r.pos)
+		if err != nil {
+			return t, fmt.Errorf("read lane: %w", err)
+		}
+		if gap > 0 {
+			t.Detail = json.RawMessage(fmt.Sprintf(`{"missing_position":%d}`, gap))
+		}
+	}
+	if r.state == contracts.StateQueued || r.state == contracts.StateUncertain {
+		t.Next = instant(r.next)
+	}
+	return t, nil
+}

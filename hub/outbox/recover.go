@@ -1,0 +1,219 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/hub/store"
+)
+
+const markRecheck = "recheck_until"
+
+// takeOver counts what is there and puts right what a dead process left.
+func (b *Box) takeOver(ctx context.Context, recovered bool) error {
+	if !b.shared {
+		if err := b.takeRunning(ctx); err != nil {
+			return err
+		}
+	}
+	return b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+		if recovered {
+			if err := b.distrust(tx); err != nil {
+				return err
+			}
+		}
+		var until int64
+		err := tx.QueryRow(`SELECT value FROM outbox_mark WHERE name = ?`, markRecheck).Scan(&until)
+		if err != nil && !noRows(err) {
+			return fmt.Errorf("read marks: %w", err)
+		}
+		var open int64
+		if err := tx.QueryRow(`SELECT count(*) FROM outbox_ticket WHERE state IN ('queued', 'running', 'waiting', 'uncertain')`).Scan(&open); err != nil {
+			return fmt.Errorf("count tickets: %w", err)
+		}
+		// Whoever can be asked may have changed with the configuration.
+		if _, err := tx.Exec(`UPDATE outbox_ticket SET next = ? WHERE state = 'uncertain' AND next = ?`, b.now(), int64(never)); err != nil {
+			return fmt.Errorf("wake uncertain tickets: %w", err)
+		}
+		tx.After(func() {
+			b.open.Store(open)
+			b.recheckUntil.Store(until)
+		})
+		return nil
+	})
+}
+
+// takeRunning puts right every ticket and list that was in a worker's hands. There are at most as many as workers, save
+// the members of lists, which their list takes care of.
+func (b *Box) takeRunning(ctx context.Context) error {
+	return b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`UPDATE outbox_lot SET lease = '', fence = fence + 1 WHERE lease <> ''`); err != nil {
+			return fmt.Errorf("take over lists: %w", err)
+		}
+		all, err := numbers(tx, `SELECT n FROM outbox_ticket WHERE state = 'running' AND lot = ''`)
+		if err != nil {
+			return err
+		}
+		for _, n := range all {
+			if err := b.recoverRow(tx, n, "", 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func numbers(q store.Querier, text string, args ...any) (all []int64, err error) {
+	rows, err := q.Query(text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read tickets: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, fmt.Errorf("read tickets: %w", err)
+		}
+		all = append(all, n)
+	}
+	return all, rows.Err()
+}
+
+// recoverRow is what a crash makes of a running ticket: a Once that had departed is uncertain, anything else is queued
+// again. lease and fence, when given, are those it must still have. A question about an uncertain ticket is only freed.
+func (b *Box) recoverRow(tx *store.Tx, n int64, lease string, fence int64) error {
+	r, err := byNumber(tx, n)
+	if noRows(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("recover ticket: %w", err)
+	}
+	if lease != "" && (r.lease != lease || r.fence != fence) {
+		return nil
+	}
+	r.fence++
+	r.lease = ""
+	if r.state != contracts.StateRunning {
+		return r.save(tx, b.now())
+	}
+	r.tries++
+	who, err := b.callerOf(tx, r)
+	if err != nil {
+		who = contracts.Caller{Service: r.owner, Purpose: r.purpose}
+	}
+	to := contracts.StateQueued
+	r.next = b.now()
+	if r.departed && r.effect == contracts.Once {
+		to = contracts.StateUncertain
+		r.fail(b.fault(contracts.Uncertain, r.op, "the hub stopped between departure and answer"))
+	}
+	if r.moved != "" { // events had already told
+		to = contracts.State(r.moved)
+		r.fail(nil)
+	}
+	r.departed = r.departed && to != contracts.StateQueued
+	var req any
+	if to.Settled() {
+		if req, err = b.requestOf(tx, r); err != nil {
+			return err
+		}
+	}
+	return b.transit(tx, r, to, who, req, contracts.Entry{})
+}
+
+// distrust makes uncertain every Write and Once of a restored copy that was not yet carried out when it was made: it may
+// have been since. Each is asked about at once where its register can tell; where none can, events have RecoverHold to
+// tell before it leaves. What is submitted until then is treated alike.
+func (b *Box) distrust(tx *store.Tx) error {
+	now := b.now()
+	until := now + int64(b.cfg.RecoverHold)
+	if _, err := tx.Exec(`INSERT INTO outbox_mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+		markRecheck, until); err != nil {
+		return fmt.Errorf("mark recovery: %w", err)
+	}
+	if _, err := tx.Exec(`UPDATE outbox_ticket SET state = 'uncertain', head = 0, recheck = ?, next = ? WHERE state = 'queued' AND effect <> ?`,
+		until, now, int(contracts.Read)); err != nil {
+		return fmt.Errorf("mark recovery: %w", err)
+	}
+	if _, err := tx.Exec(`UPDATE outbox_lane SET head = 0 WHERE head IN (SELECT n FROM outbox_ticket WHERE state = 'uncertain')`); err != nil {
+		return fmt.Errorf("mark recovery: %w", err)
+	}
+	return nil
+}
+
+// A sighting is a foreign lease as it was last seen to move.
+type sighting struct {
+	fence, beat int64
+	at          time.Duration // monotonic
+}
+
+// watch takes over what other processes hold, when it has not moved for a lease of our own monotonic time.
+func (b *Box) watch(ctx context.Context, seen map[string]sighting) {
+	now := b.mono()
+	var lapsed []string
+	err := b.store.Read(ctx, func(v *store.View) error {
+		lapsed = nil
+		rows, err := v.Query(`SELECT id, fence, beat FROM outbox_ticket WHERE state = 'running' AND lot = '' AND lease <> ?1
+			UNION ALL SELECT id, fence, beat FROM outbox_lot WHERE lease <> '' AND lease <> ?1 LIMIT 10000`, b.lease)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		here := map[string]bool{}
+		for rows.Next() {
+			var (
+				id          string
+				fence, beat int64
+			)
+			if err := rows.Scan(&id, &fence, &beat); err != nil {
+				return err
+			}
+			here[id] = true
+			old, known := seen[id]
+			if !known || old.fence != fence || old.beat != beat {
+				seen[id] = sighting{fence, beat, now}
+			} else if now-old.at > b.cfg.Lease {
+				lapsed = append(lapsed, id)
+			}
+		}
+		for id := range seen {
+			if !here[id] {
+				delete(seen, id)
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		b.log.Warn("outbox: the leases of other processes cannot be read", slog.Any("error", err))
+		return
+	}
+	for _, id := range lapsed {
+		if err := b.takeLapsed(ctx, id, seen[id]); err != nil {
+			b.log.Warn("outbox: a lost lease could not be taken over", slog.Any("error", err))
+		}
+	}
+}
+
+func (b *Box) takeLapsed(ctx context.Context, id string, s sighting) error {
+	return b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+		l, err := loadLot(tx, id)
+		if err == nil {
+			if l.fence != s.fence || l.beat != s.beat {
+				return nil
+			}
+			return b.recoverLot(tx, id, l.lease, l.fence)
+		}
+		if !noRows(err) {
+			return err
+		}
+		r, err := byID(tx, id)
+		if err != nil || r.fence != s.fence || r.beat != s.beat {
+			return err
+		}
+		return b.recoverRow(tx, r.n, r.lease, r.fence)
+	})
+}

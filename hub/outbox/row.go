@@ -1,0 +1,195 @@
+package outbox
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/hub/store"
+)
+
+// version is the form of what a row's sealed columns hold. Older forms stay readable for ever.
+const version = 1
+
+const never = math.MaxInt64 // an absent deadline, a question that is not asked
+
+// A row is a ticket as it lies on disk, without the request.
+type row struct {
+	n                int64
+	id, op           string
+	version          int
+	effect           contracts.Effect
+	owner, purpose   string
+	pin, at          string // the instance the caller chose; the one whose turn it is
+	solo             bool   // not to be gathered into a list (again)
+	grp              string
+	lane             string
+	rule             contracts.LaneRule
+	pos              int64
+	head             bool
+	state            contracts.State
+	tries            int
+	ready            bool
+	rank             int64
+	next, due, since int64
+	ended            int64 // when it was settled; zero while it is not
+	recheck          int64 // after a restore: not carried out before, unless the far side says that it did not happen
+	lease            string
+	fence, beat      int64
+	departed         bool
+	lot              string
+	heard            int    // events folded so far
+	moved            string // what the last event that moved it made of it
+	digest           contracts.Sum
+	digestKey        string
+	answer           []byte // sealed
+	redacted         bool
+	err              string // a *contracts.Error as JSON: free of personal data by its own rule
+}
+
+const columns = `n, id, op, version, effect, owner, purpose, pin, at, solo, grp, lane, rule, pos, head, state, tries,
+	ready, rank, next, due, since, ended, recheck, lease, fence, beat, departed, lot, heard, moved, digest, digest_key, answer, err, redacted`
+
+type scanner interface{ Scan(dest ...any) error }
+
+func scan(s scanner) (*row, error) {
+	var (
+		r      row
+		digest []byte
+	)
+	err := s.Scan(&r.n, &r.id, &r.op, &r.version, &r.effect, &r.owner, &r.purpose, &r.pin, &r.at, &r.solo, &r.grp, &r.lane,
+		&r.rule, &r.pos, &r.head, &r.state, &r.tries, &r.ready, &r.rank, &r.next, &r.due, &r.since, &r.ended, &r.recheck,
+		&r.lease, &r.fence, &r.beat, &r.departed, &r.lot, &r.heard, &r.moved, &digest, &r.digestKey, &r.answer, &r.err, &r.redacted)
+	if err != nil {
+		return nil, err
+	}
+	copy(r.digest[:], digest)
+	return &r, nil
+}
+
+func byID(q store.Querier, id string) (*row, error) {
+	return scan(q.QueryRow(`SELECT `+columns+` FROM outbox_ticket WHERE id = ?`, id))
+}
+
+func byNumber(q store.Querier, n int64) (*row, error) {
+	return scan(q.QueryRow(`SELECT `+columns+` FROM outbox_ticket WHERE n = ?`, n))
+}
+
+func (r *row) insert(tx *store.Tx, now int64) error {
+	r.derive(now)
+	res, err := tx.Exec(`INSERT INTO outbox_ticket (id, op, version, effect, owner, purpose, pin, at, solo, grp, lane, rule, pos,
+		head, state, tries, ready, rank, next, due, since, ended, recheck, lease, fence, beat, departed, lot, heard, moved,
+		digest, digest_key, answer, err, redacted)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.id, r.op, r.version, r.effect, r.owner, r.purpose, r.pin, r.at, r.solo, r.grp, r.lane, r.rule, r.pos,
+		r.head, string(r.state), r.tries, r.ready, r.rank, r.next, r.due, r.since, r.ended, r.recheck, r.lease, r.fence, r.beat,
+		r.departed, r.lot, r.heard, r.moved, r.digest[:], r.digestKey, r.answer, r.err, r.redacted)
+	if err != nil {
+		return fmt.Errorf("store ticket: %w", err)
+	}
+	r.n, err = res.LastInsertId()
+	return err
+}
+
+func (r *row) save(tx *store.Tx, now int64) error {
+	r.derive(now)
+	_, err := tx.Exec(`UPDATE outbox_ticket SET at = ?, solo = ?, grp = ?, head = ?, state = ?, tries = ?, ready = ?, rank = ?,
+		next = ?, ended = ?, recheck = ?, lease = ?, fence = ?, departed = ?, lot = ?, heard = ?, moved = ?, answer = ?, err = ?,
+		redacted = ? WHERE n = ?`,
+		r.at, r.solo, r.grp, r.head, string(r.state), r.tries, r.ready, r.rank,
+		r.next, r.ended, r.recheck, r.lease, r.fence, r.departed, r.lot, r.heard, r.moved, r.answer, r.err, r.redacted, r.n)
+	if err != nil {
+		return fmt.Errorf("store ticket: %w", err)
+	}
+	return nil
+}
+
+// derive sets what follows from the rest.
+func (r *row) derive(now int64) {
+	r.grp = groupKey(r.op, r.at, r.owner, r.purpose, r.solo)
+	if r.lane == "" {
+		r.head = true
+	}
+	r.ready = r.next <= now
+	r.rank = r.next
+	if r.ready {
+		r.rank = r.due
+	}
+}
+
+// sep keeps the parts of a key apart; names from configuration and code hold no control characters.
+const sep = "\x1f"
+
+// A group is what may be gathered into one list, and what is paused together.
+type group struct {
+	key, op, at, owner, purpose string
+	solo                        bool
+}
+
+func groupKey(op, at, owner, purpose string, solo bool) string {
+	s := "0"
+	if solo {
+		s = "1"
+	}
+	return strings.Join([]string{op, at, owner, purpose, s}, sep)
+}
+
+func parseGroup(key string) group {
+	p := strings.SplitN(key, sep, 5)
+	for len(p) < 5 {
+		p = append(p, "")
+	}
+	return group{key: key, op: p[0], at: p[1], owner: p[2], purpose: p[3], solo: p[4] == "1"}
+}
+
+// laneKey makes a lane's name unique: lanes of different operations are different lanes.
+func laneKey(op string, l contracts.Lane) string {
+	if l.Rule == contracts.NoLane {
+		return ""
+	}
+	return op + sep + l.Name
+}
+
+func (r *row) laneOf() contracts.Lane {
+	_, name, _ := strings.Cut(r.lane, sep)
+	return contracts.Lane{Name: name, Rule: r.rule, Position: uint64(r.pos)}
+}
+
+func nanos(t time.Time) int64 { return t.UnixNano() }
+
+func instant(ns int64) time.Time {
+	if ns == 0 || ns == never {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+func (r *row) fail(e *contracts.Error) {
+	if e == nil {
+		r.err = ""
+		return
+	}
+	b, err := json.Marshal(e)
+	if err != nil { // an Error of ours always encodes
+		b = []byte(`{"kind":"internal"}`)
+	}
+	r.err = string(b)
+}
+
+func (r *row) failure() *contracts.Error {
+	if r.err == "" {
+		return nil
+	}
+	var e contracts.Error
+	if err := json.Unmarshal([]byte(r.err), &e); err != nil {
+		return contracts.Errorf(contracts.Internal, "the stored error cannot be read")
+	}
+	return &e
+}
+
+func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
