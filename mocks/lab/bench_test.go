@@ -1,0 +1,206 @@
+package lab
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// admin does one call of the admin endpoint.
+func admin(t *testing.T, b *Bench, method, what, body string) (status int, out map[string]any, raw string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, b.AdminURL()+what, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	json.Unmarshal(text, &out)
+	return resp.StatusCode, out, string(text)
+}
+
+func TestAdminDrivesFaultsClockAndJournal(t *testing.T) {
+	t.Parallel()
+	b := Start(t, &toy{name: "toy"})
+	if status, _, raw := admin(t, b, "POST", "faults", `{"match":"toy POST *","times":1,"do":"status","status":503,"wait":"1ms"}`); status != 200 ||
+		!strings.Contains(raw, `"wait":"1ms"`) {
+		t.Errorf("inject: %d %s", status, raw)
+	}
+	if status, _, _ := ask(t, client(t, b), b, "/work/1"); status != 503 {
+		t.Errorf("the injected fault gave %d", status)
+	}
+	if status, _, raw := admin(t, b, "POST", "faults", `{"misbehave":"toy:garbage","times":2}`); status != 200 || !strings.Contains(raw, "garbage") {
+		t.Errorf("misbehave: %d %s", status, raw)
+	}
+	if status, _, raw := admin(t, b, "DELETE", "faults", ""); status != 200 || strings.TrimSpace(raw) != "[]" {
+		t.Errorf("clear: %d %s", status, raw)
+	}
+	if _, out, raw := admin(t, b, "GET", "journal?match=toy+*&after=0&max=10", ""); len(out["exchanges"].([]any)) != 1 ||
+		!strings.Contains(raw, `"fault":"status"`) {
+		t.Errorf("journal: %s", raw)
+	}
+	if _, out, _ := admin(t, b, "GET", "journal?after=1", ""); len(out["exchanges"].([]any)) != 0 {
+		t.Error("journal: after is not obeyed")
+	}
+	for _, c := range []struct{ body, want string }{
+		{`{"advance":"90m"}`, "2026-11-21T09:30:00Z"},
+		{`{"to":"2026-11-22T00:00:00Z"}`, "2026-11-22T00:00:00Z"},
+		{`{"step":"-1h"}`, "2026-11-21T23:00:00Z"},
+	} {
+		if _, out, raw := admin(t, b, "POST", "clock", c.body); out["now"] != c.want {
+			t.Errorf("%s: %s", c.body, raw)
+		}
+	}
+	if _, out, _ := admin(t, b, "GET", "seed", ""); out["seed"] != 1.0 {
+		t.Errorf("seed: %v", out)
+	}
+	if _, _, raw := admin(t, b, "GET", "cast", ""); !strings.Contains(raw, "lawyer-hiring-a-carer") {
+		t.Error("cast: not told")
+	}
+}
+
+func TestAdminRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	b := Start(t, &toy{name: "toy"})
+	for _, c := range []struct{ what, body string }{
+		{"faults", `{`}, {"faults", `{"unknown":1}`}, {"faults", `{"misbehave":"explode"}`}, {"faults", `{"match":"*","do":"explode"}`},
+		{"faults", `{"do":"drop"}`}, {"faults", `{"match":"*","do":"status"}`}, {"faults", `{"match":"*","do":"drop","wait":"long"}`},
+		{"faults", `{"match":"*","do":"drop","chance":2}`},
+		{"clock", `{}`}, {"clock", `{"advance":"-1h"}`}, {"clock", `{"step":"soon"}`},
+	} {
+		if status, _, raw := admin(t, b, "POST", c.what, c.body); status != 400 {
+			t.Errorf("%s %s: %d %s", c.what, c.body, status, raw)
+		}
+	}
+	if status, _, _ := admin(t, b, "GET", "journal?max=many", ""); status != 400 {
+		t.Errorf("journal: %d", status)
+	}
+}
+
+func TestBenchOnTheSameFolderGoesOnWithTheSameRootsAndKeys(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := func() (ca []byte, modulus string) {
+		b, err := New(Options{Clock: NewClock(dawn), Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		key, file, err := b.Key("some")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the key's file: %v", err)
+		}
+		return b.CA().PEM(), key.N.String()
+	}
+	ca1, n1 := open()
+	ca2, n2 := open()
+	if !bytes.Equal(ca1, ca2) || n1 != n2 {
+		t.Error("roots or keys were made anew")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Error("a folder that was given was removed")
+	}
+}
+
+func TestTemporaryFolderGoesWithTheBench(t *testing.T) {
+	t.Parallel()
+	b, err := New(Options{Clock: NewClock(dawn)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(b.Dir()); !os.IsNotExist(err) {
+		t.Error("the temporary folder is still there")
+	}
+}
+
+func TestNamesReplayFromTheSeedAndDifferByName(t *testing.T) {
+	t.Parallel()
+	b1, b2 := Start(t), Start(t)
+	if a, b := b1.Names("x").UUID(), b2.Names("x").UUID(); a != b || len(a) != 36 || a[14] != '4' {
+		t.Errorf("%s and %s", a, b)
+	}
+	if b1.Names("x").UUID() == b1.Names("y").UUID() {
+		t.Error("two names drew the same")
+	}
+}
+
+func TestOnceMeansOnce(t *testing.T) {
+	t.Parallel()
+	var o Once
+	if !o.Use("a", dawn, dawn.Add(time.Minute)) || o.Use("a", dawn, dawn.Add(time.Minute)) || !o.Use("b", dawn, dawn) {
+		t.Error("not once")
+	}
+}
+
+func TestTwoMocksOfOneNameAreRefused(t *testing.T) {
+	t.Parallel()
+	b := Start(t, &toy{name: "toy"})
+	if err := b.Attach(&toy{name: "toy"}); err == nil {
+		t.Error("taken")
+	}
+}
+
+func TestRefuseReachesPlainListeners(t *testing.T) {
+	t.Parallel()
+	b := Start(t)
+	l, err := b.Listen("post", "smtp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Endpoint("post", "smtp") != l.Addr().String() {
+		t.Error("the endpoint is not registered")
+	}
+	b.Inject(Fault{Match: "post smtp connect", Times: 1, Do: Refuse})
+	accepted := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			c.Write([]byte("220 "))
+			c.Close()
+		}
+		accepted <- err
+	}()
+	read := func() string {
+		c, err := dial(t, l.Addr().String())
+		if err != nil {
+			return ""
+		}
+		defer c.Close()
+		raw, _ := io.ReadAll(c)
+		return string(raw)
+	}
+	if got := read(); got != "" {
+		t.Errorf("the refused connection was greeted: %q", got)
+	}
+	if got := read(); got != "220 " {
+		t.Errorf("the next connection read %q", got)
+	}
+	if err := <-accepted; err != nil {
+		t.Error(err)
+	}
+}
+
+func dial(t *testing.T, address string) (net.Conn, error) {
+	t.Helper()
+	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", address)
+}
