@@ -133,9 +133,12 @@ func VerifyExport(r io.Reader, pubs ...ed25519.PublicKey) (Report, error) {
 			v.begin(line.Head)
 		case line.Entry != nil && v.head == nil:
 			v.problem("line %d: entry %d stands before any head", n, line.Entry.Seq)
+		case line.Entry != nil && line.Entry.Seq <= v.seq:
+			v.Entries++
+			v.problem("entry %d stands behind entry %d", line.Entry.Seq, v.seq)
 		case line.Entry != nil:
 			x := normal(*line.Entry)
-			v.entry(v.place(&x), line.Entry.Sum, encode(&x))
+			v.entry(x.Seq, x.Sum, encode(&x))
 		case line.End != nil:
 			end = line.End
 		default:
@@ -159,13 +162,4 @@ func VerifyExport(r io.Reader, pubs ...ed25519.PublicKey) (Report, error) {
 		v.problem("the export states %d segments and %d entries, and holds %d and %d", end.Segments, end.Entries, v.Segments, v.Entries)
 	}
 	return v.Report, v.Err()
-}
-
-// place is where an entry of an export stands: a file has no row numbers, so an entry that goes back stands in the next
-// place, and one that goes forward leaves a gap.
-func (v *verifier) place(x *contracts.Entry) uint64 {
-	if x.Seq <= v.seq {
-		return v.seq + 1
-	}
-	return x.Seq
 }

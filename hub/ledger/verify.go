@@ -151,11 +151,14 @@ func (v *verifier) entry(seq uint64, sum contracts.Sum, data []byte) (e contract
 }
 
 func (v *verifier) missing(from, to uint64) {
+	v.problem("%s missing", entries(from, to, "is", "are"))
+}
+
+func entries(from, to uint64, one, many string) string {
 	if from == to {
-		v.problem("entry %d is missing", from)
-		return
+		return fmt.Sprintf("entry %d %s", from, one)
 	}
-	v.problem("entries %d to %d are missing", from, to)
+	return fmt.Sprintf("entries %d to %d %s", from, to, many)
 }
 
 // finish compares the segment with its head.
@@ -172,7 +175,7 @@ func (v *verifier) finish() {
 	case v.seq < h.Last:
 		v.problem("the tail is cut: the chain ends with entry %d, its running head states %d", v.seq, h.Last)
 	case v.seq > h.Last:
-		v.problem("entries %d to %d were added behind the end that the head states", h.Last+1, v.seq)
+		v.problem("%s added behind the end that the head states", entries(h.Last+1, v.seq, "was", "were"))
 	case v.fits && v.prev != h.Sum:
 		v.problem("entry %d, the last of segment %d, is not the one that its head states", h.Last, h.Segment)
 	}
