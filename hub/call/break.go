@@ -85,7 +85,7 @@ func (b *Breaker) gobreaker(p *pair, which int, limit float64) *gobreaker.Circui
 			case gobreaker.StateOpen:
 				b.trip(p, which)
 			case gobreaker.StateClosed:
-				b.recover(p, which)
+				b.recovered(p, which)
 			}
 		},
 	})
@@ -246,7 +246,7 @@ func (b *Breaker) breakOf(n int) time.Duration {
 	return max(1, d-time.Duration(b.jitter()*float64(d)/5))
 }
 
-func (b *Breaker) recover(p *pair, which int) {
+func (b *Breaker) recovered(p *pair, which int) {
 	now := b.clock.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()

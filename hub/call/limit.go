@@ -120,9 +120,8 @@ func (l *Limiter) gone(ctx context.Context, c *contracts.Call) error {
 
 // LimitState is a Limiter at one instant, for metrics and the console.
 type LimitState struct {
-	Taken, Places int              // exchanges in flight, and at most (0: no limit)
-	Tokens        float64          // how many could go at once; negative when some are waiting for theirs
-	Left          map[string]int64 // by purpose: what is left of the day in hand; purposes not asked for today are left out
+	Taken, Places int     // exchanges in flight, and at most (0: no limit)
+	Tokens        float64 // how many could go at once; negative when some are waiting for theirs
 }
 
 // State tells how the Limiter stands.

@@ -53,7 +53,8 @@ func NewRecorder(p Prover) *Recorder { return &Recorder{prover: p} }
 // Attempts are gathered by a Trail in the context; a Trail that was there before hears of them too.
 func (r *Recorder) Stage(next Func) Func {
 	return func(ctx context.Context, c *contracts.Call) (any, error) {
-		var o Outcome
+		rec := newRecording(ctx)
+		o := &rec.outcome
 		writes := c.Op.Effect != contracts.Read
 		if writes {
 			ref, err := r.intent(ctx, c)
@@ -62,22 +63,41 @@ func (r *Recorder) Stage(next Func) Func {
 			}
 			o.Intent = ref
 		}
-		t := newTrail(ctx)
-		o.Answer, o.Err = next(contracts.WithTrail(ctx, t), c)
-		t.into(&o)
+		o.Answer, o.Err = next(contracts.WithTrail(ctx, &rec.trail), c)
+		rec.trail.into(o)
 		if !writes && o.Err != nil && len(o.Attempts) == 0 && Refused(o.Err) {
 			return nil, o.Err
 		}
-		if err := r.outcome(ctx, c, &o); err != nil {
-			return nil, withheld(c, &o, err)
+		if err := rec.prove(ctx, r.prover, c); err != nil {
+			return nil, withheld(c, o, err)
 		}
 		return o.Answer, o.Err
 	}
 }
 
+// A recording is what one call, or one flight, leaves: in one piece, since there is one for every call.
+type recording struct {
+	trail   trail
+	outcome Outcome
+	ctx     proofContext
+	first   [1]contracts.Attempt
+}
+
+func newRecording(ctx context.Context) *recording {
+	r := &recording{}
+	r.trail.outer = contracts.TrailFrom(ctx)
+	r.trail.attempts = r.first[:0]
+	return r
+}
+
+// prove stores the outcome, within proofTime, whatever has become of ctx.
+func (r *recording) prove(ctx context.Context, p Prover, c *contracts.Call) error {
+	r.ctx.Context, r.ctx.deadline = ctx, time.Now().Add(proofTime)
+	defer r.ctx.end(context.Canceled)
+	return p.Outcome(&r.ctx, c, &r.outcome)
+}
+
 func (r *Recorder) intent(ctx context.Context, c *contracts.Call) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, proofTime)
-	defer cancel()
 	ref, err := r.prover.Intent(ctx, c)
 	if err == nil {
 		return ref, nil
@@ -94,12 +114,6 @@ func unstored(err error, system string, c *contracts.Call, what string) error {
 		kind, after = e.Kind, e.After
 	}
 	return refuse(kind, system, c, after, "nothing was asked, since the %s could not be stored: %w", what, err)
-}
-
-func (r *Recorder) outcome(ctx context.Context, c *contracts.Call, o *Outcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proofTime)
-	defer cancel()
-	return r.prover.Outcome(ctx, c, o)
 }
 
 func withheld(c *contracts.Call, o *Outcome, cause error) error {
@@ -136,8 +150,6 @@ type trail struct {
 	flight   string
 	kept     bool
 }
-
-func newTrail(ctx context.Context) *trail { return &trail{outer: contracts.TrailFrom(ctx)} }
 
 // Attempt takes note of one exchange.
 func (t *trail) Attempt(a contracts.Attempt) {

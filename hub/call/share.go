@@ -127,20 +127,20 @@ func (s *Sharer) ride(ctx context.Context, c *contracts.Call, f *flight) (any, e
 // fly carries the call out and lands it. It owns f until done is closed.
 func (s *Sharer) fly(ctx context.Context, next Func, c *contracts.Call, key twin, f *flight, keep time.Duration) {
 	defer s.flying.Done()
-	ctx = context.WithoutCancel(ctx)
-	t := &trail{outer: forgetful{}}
-	o := Outcome{}
+	rec := newRecording(context.Background()) // the attempts are told to the riders later, not to this one's Trail
+	o := &rec.outcome
+	ctx = contracts.WithTrail(context.WithoutCancel(ctx), &rec.trail)
 	func() {
-		ctx, cancel := context.WithTimeout(contracts.WithTrail(ctx, t), s.cfg.Timeout)
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 		defer cancel()
 		o.Answer, o.Err = guarded(ctx, next, c)
 	}()
-	t.into(&o)
+	rec.trail.into(o)
 
 	s.mu.Lock()
 	keeps := keep > 0 && (o.Err == nil || contracts.KindOf(o.Err) == contracts.NotFound)
 	if !f.joined && f.riders == 1 && !keeps {
-		s.land(key, f, &o)
+		s.land(key, f, o)
 		s.mu.Unlock()
 		return
 	}
@@ -151,9 +151,11 @@ func (s *Sharer) fly(ctx context.Context, next Func, c *contracts.Call, key twin
 	// Twins that come while the entry is written still join.
 	if len(o.Attempts) > 0 || !Refused(o.Err) {
 		o.Flight, o.Own = name, true
-		if err := s.prove(ctx, c, &o); err != nil {
+		own := *c // by service and purpose, which all riders have in common
+		own.Caller = contracts.Caller{Service: c.Caller.Service, Purpose: c.Caller.Purpose}
+		if err := rec.prove(ctx, s.prover, &own); err != nil {
 			keeps = false
-			o.Answer, o.Err = nil, withheld(c, &o, err)
+			o.Answer, o.Err = nil, withheld(c, o, err)
 		}
 	}
 	s.mu.Lock()
@@ -161,7 +163,7 @@ func (s *Sharer) fly(ctx context.Context, next Func, c *contracts.Call, key twin
 	if keeps {
 		s.kept.put(key, kept{flight: name, out: o.Answer, err: o.Err, until: s.clock.Now().Add(keep)})
 	}
-	s.land(key, f, &o)
+	s.land(key, f, o)
 	s.mu.Unlock()
 }
 
@@ -170,15 +172,6 @@ func (s *Sharer) land(key twin, f *flight, o *Outcome) {
 	delete(s.flights, key)
 	f.attempts, f.out, f.err = o.Attempts, o.Answer, o.Err
 	close(f.done)
-}
-
-// prove writes the flight's own entry: by service and purpose, which all passengers have in common.
-func (s *Sharer) prove(ctx context.Context, c *contracts.Call, o *Outcome) error {
-	own := *c
-	own.Caller = contracts.Caller{Service: c.Caller.Service, Purpose: c.Caller.Purpose}
-	ctx, cancel := context.WithTimeout(ctx, proofTime)
-	defer cancel()
-	return s.prover.Outcome(ctx, &own, o)
 }
 
 // note tells the Recorder above, if there is one, which flight answered.
@@ -222,7 +215,3 @@ func guarded(ctx context.Context, next Func, c *contracts.Call) (out any, err er
 	}()
 	return next(ctx, c)
 }
-
-type forgetful struct{}
-
-func (forgetful) Attempt(contracts.Attempt) {}
