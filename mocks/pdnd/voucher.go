@@ -3,6 +3,7 @@ package pdnd
 import (
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,4 +175,13 @@ func names(aud json.RawMessage, audience string) bool {
 	return slices.ContainsFunc(list(aud), func(s string) bool {
 		return slices.Contains(strings.Split(s, ","), audience)
 	})
+}
+
+// Voucher issues a voucher for a purpose of an e-service by name, without the token endpoint: for tests of providers.
+func (m *Mock) Voucher(service, purpose string) (string, error) {
+	id := m.Purposes(service)[purpose]
+	if id == "" {
+		return "", fmt.Errorf("pdnd: voucher: %s has no purpose %s", service, purpose)
+	}
+	return m.issue(Assertion{ClientID: m.ClientID(), PurposeID: id}, "")
 }
