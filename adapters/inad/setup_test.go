@@ -2,8 +2,11 @@ package inad
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,4 +113,37 @@ func tale(story string) domiciletest.Story {
 func claim(story string, n int, at time.Time) domicile.Claim {
 	q := query(story)
 	return domicile.Claim{Subject: q.Subject, Capacity: q.Capacity, Address: address(lab.Who(story).INAD[n].Address), At: at}
+}
+
+// still is a clock that stands.
+type still struct{ now time.Time }
+
+func (s still) Now() time.Time { return s.now }
+func (s still) Timer(time.Time) (<-chan time.Time, func()) {
+	return make(chan time.Time), func() {}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// hold is a Hold that is only an id.
+type hold string
+
+func (h hold) ID() string { return string(h) }
+func (h hold) Keep(_ context.Context, _ string, make func() ([]byte, error)) ([]byte, error) {
+	return make()
+}
+func (h hold) Depart(context.Context) error { return nil }
+
+// crowd is n different bodies, most of them unknown to INAD.
+func crowd(n int) []domicile.Query {
+	out := make([]domicile.Query, 0, n)
+	for i := 0; len(out) < n; i++ {
+		digits := fmt.Sprintf("8%09d", i)
+		for check := range 10 {
+			if cf, err := contracts.ParseCodiceFiscale(digits + strconv.Itoa(check)); err == nil {
+				out = append(out, domicile.Query{Subject: contracts.Subject{CodiceFiscale: cf}, Capacity: domicile.Body})
+			}
+		}
+	}
+	return out
 }
