@@ -39,7 +39,7 @@ type Settings struct {
 type Mock struct {
 	mu       sync.Mutex
 	settings Settings
-	lists    map[string]*list
+	lists    map[string]*stored
 	tries    map[string]int // single look-ups of members with a quirk
 
 	bench *lab.Bench
@@ -49,7 +49,7 @@ type Mock struct {
 
 // New is a register with the default settings.
 func New() *Mock {
-	return &Mock{settings: Settings{Polls: 2, Slow: 2 * time.Second}, lists: map[string]*list{}, tries: map[string]int{}}
+	return &Mock{settings: Settings{Polls: 2, Slow: 2 * time.Second}, lists: map[string]*stored{}, tries: map[string]int{}}
 }
 
 // Name is "inad".

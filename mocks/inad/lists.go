@@ -11,8 +11,8 @@ import (
 	"raccordo/mocks/lab"
 )
 
-// A list is one request for many codes.
-type list struct {
+// A stored list is one request for many codes.
+type stored struct {
 	codes     []string
 	asked     time.Time
 	polls     int
@@ -37,7 +37,7 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 	m.forget(now)
 	full := len(m.lists) >= maxLists
 	if !full {
-		m.lists[id] = &list{codes: codes, asked: now}
+		m.lists[id] = &stored{codes: codes, asked: now}
 	}
 	m.mu.Unlock()
 	if full {
@@ -102,7 +102,7 @@ func (m *Mock) location(what, id string) string {
 }
 
 // find gives the list of a path's id; when there is none the refusal was written.
-func (m *Mock) find(w http.ResponseWriter, r *http.Request) (*list, string) {
+func (m *Mock) find(w http.ResponseWriter, r *http.Request) (*stored, string) {
 	id := r.PathValue("id")
 	lab.Parsed(r.Context(), Asked{List: id})
 	if len(id) < 20 || len(id) > 40 || !idPattern.MatchString(id) {
