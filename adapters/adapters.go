@@ -4,6 +4,7 @@ package adapters
 import (
 	"raccordo/adapters/inad"
 	"raccordo/adapters/inipec"
+	"raccordo/adapters/pec"
 	"raccordo/contracts"
 )
 
@@ -12,5 +13,6 @@ func Kinds() contracts.Kinds {
 	return contracts.Kinds{
 		"inad":   inad.Default,
 		"inipec": inipec.Default,
+		"pec":    pec.Default,
 	}
 }

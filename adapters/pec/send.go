@@ -57,7 +57,9 @@ func (a *Adapter) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 	if err := a.submit(ctx, b, hold, mail.Envelope{From: b.address.Reveal(), To: addresses(m), Message: frozen}); err != nil {
 		return delivery.Dispatch{}, err
 	}
-	return sent(b, id, m, a.env.Clock.Now()), nil
+	d := sent(b, id, m, a.env.Clock.Now())
+	d.Sum = contracts.SumOf(frozen)
+	return d, nil
 }
 
 // sent is the dispatch of a message that the server has just taken.

@@ -214,15 +214,16 @@ type Delivery struct {
 
 // A Dispatch is what became of a message: the answer so far while receipts are due.
 type Dispatch struct {
-	MessageID  string     `json:"message_id"`           // ours, with angle brackets
-	IDs        []string   `json:"ids,omitempty"`        // the provider's identificativi: two for one message prove a double sending
-	Mailbox    string     `json:"mailbox,omitempty"`    // the configured name of the mailbox that sent it
-	Submitted  time.Time  `json:"submitted,omitzero"`   // the server's 250 to the final dot
-	AcceptedAt time.Time  `json:"accepted_at,omitzero"` // instant in the acceptance receipt
-	Recipients []Delivery `json:"recipients,omitempty"` // in the message's order
-	Flags      []string   `json:"flags,omitempty"`      // DOUBLE_SUBMISSION, CONFLICT, ACCEPTANCE_MISSING
-	Seen       []string   `json:"seen,omitempty"`       // keys of the receipts already counted, so that a repeated one changes nothing
-	LastNotice time.Time  `json:"last_notice,omitzero"` // instant of the latest notice of delay
+	MessageID  string        `json:"message_id"`           // ours, with angle brackets
+	IDs        []string      `json:"ids,omitempty"`        // the provider's identificativi: two for one message prove a double sending
+	Mailbox    string        `json:"mailbox,omitempty"`    // the configured name of the mailbox that sent it
+	Sum        contracts.Sum `json:"sum,omitzero"`         // digest of the bytes that left: what stays of a secret message
+	Submitted  time.Time     `json:"submitted,omitzero"`   // the server's 250 to the final dot
+	AcceptedAt time.Time     `json:"accepted_at,omitzero"` // instant in the acceptance receipt
+	Recipients []Delivery    `json:"recipients,omitempty"` // in the message's order
+	Flags      []string      `json:"flags,omitempty"`      // DOUBLE_SUBMISSION, CONFLICT, ACCEPTANCE_MISSING
+	Seen       []string      `json:"seen,omitempty"`       // keys of the receipts already counted, so that a repeated one changes nothing
+	LastNotice time.Time     `json:"last_notice,omitzero"` // instant of the latest notice of delay
 }
 
 // Delivered reports whether every recipient has a delivery receipt.

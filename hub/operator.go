@@ -1,0 +1,310 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/hub/ledger"
+	"raccordo/hub/outbox"
+)
+
+// An Operator is what a person may look at and repair: the hub itself, or a running one behind its socket.
+type Operator interface {
+	// List gives a page of tickets, without answers.
+	List(ctx context.Context, q outbox.Query) ([]contracts.Ticket, error)
+	// Show gives one ticket with its story.
+	Show(ctx context.Context, id string) (contracts.Ticket, error)
+	// Settle ends a ticket by a person's decision, which goes into the ledger.
+	Settle(ctx context.Context, id string, to contracts.State, result json.RawMessage, operator, reason string) error
+	// Retry puts a ticket back in the queue: the person takes it on themselves that it may happen twice.
+	Retry(ctx context.Context, id, operator, reason string) error
+	// VerifyLedger verifies the whole chain.
+	VerifyLedger(ctx context.Context) (ledger.Report, error)
+	// ExportLedger writes the entries between two instants, with their signed heads; zero instants: no bound.
+	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
+	// Switches tells how each instance's breaker stands.
+	Switches(ctx context.Context) ([]Switch, error)
+	// Isolate keeps an instance from being asked until Rejoin, with a reason in the ledger.
+	Isolate(ctx context.Context, instance, operator, reason string) error
+	// Rejoin lets an instance be asked again at once.
+	Rejoin(ctx context.Context, instance, operator, reason string) error
+}
+
+// A Switch is how one instance's breaker stands.
+type Switch struct {
+	Instance string    `json:"instance"`
+	State    string    `json:"state"`
+	Until    time.Time `json:"until,omitzero"`
+}
+
+// OperatorSocket is where a hub that serves listens for operators: beside the store, for whoever may read the store.
+func OperatorSocket(cfg *Config) string { return cfg.Store.Path + ".sock" }
+
+// operatorTime bounds one request of an operator; an export of a large ledger is the longest.
+const operatorTime = 10 * time.Minute
+
+// maxOperatorBody is the most that is read of a request: a ticket's result at most.
+const maxOperatorBody = 4 << 20
+
+var _ Operator = (*Hub)(nil)
+
+// List gives a page of tickets.
+func (h *Hub) List(ctx context.Context, q outbox.Query) ([]contracts.Ticket, error) {
+	return h.box.List(ctx, q)
+}
+
+// Show gives one ticket with its story.
+func (h *Hub) Show(ctx context.Context, id string) (contracts.Ticket, error) {
+	t, err := h.box.Ticket(ctx, "", id)
+	if err != nil {
+		return t, err
+	}
+	t.Story, err = h.feed.Story(ctx, id)
+	return t, err
+}
+
+// Settle ends a ticket by a person's decision.
+func (h *Hub) Settle(ctx context.Context, id string, to contracts.State, result json.RawMessage, operator, reason string) error {
+	return h.box.Settle(ctx, id, to, result, operator, reason)
+}
+
+// Retry puts a ticket back in the queue.
+func (h *Hub) Retry(ctx context.Context, id, operator, reason string) error {
+	return h.box.Retry(ctx, id, operator, reason)
+}
+
+// VerifyLedger verifies the whole chain.
+func (h *Hub) VerifyLedger(ctx context.Context) (ledger.Report, error) { return h.ledger.Verify(ctx) }
+
+// ExportLedger writes entries and signed heads.
+func (h *Hub) ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error {
+	return h.ledger.Export(ctx, w, from, to)
+}
+
+// Operate serves operators on the socket until ctx ends.
+func (h *Hub) Operate(ctx context.Context) error {
+	path := OperatorSocket(h.cfg)
+	_ = os.Remove(path) // what a crash left; the store's lock says that nobody else serves
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("operator socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("operator socket: %w", err), l.Close())
+	}
+	srv := &http.Server{
+		Handler: h.operatorRoutes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: operatorTime, IdleTimeout: time.Minute,
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = srv.Shutdown(grace) // whoever is still there is cut off by Close
+		_ = srv.Close()
+	}()
+	err = srv.Serve(l)
+	<-stopped
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+type decision struct {
+	To       contracts.State `json:"to,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Operator string          `json:"operator"`
+	Reason   string          `json:"reason"`
+}
+
+func (h *Hub) operatorRoutes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, fn func(w http.ResponseWriter, r *http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxOperatorBody)
+			out, err := fn(w, r)
+			w.Header().Set("Content-Type", "application/json")
+			if err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				out = contracts.AsError(err)
+			}
+			_ = json.NewEncoder(w).Encode(out) // the operator has hung up
+		})
+	}
+	decide := func(fn func(ctx context.Context, name string, d decision) error) func(http.ResponseWriter, *http.Request) (any, error) {
+		return func(_ http.ResponseWriter, r *http.Request) (any, error) {
+			var d decision
+			if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+				return nil, contracts.Errorf(contracts.Invalid, "operator: %w", err)
+			}
+			return struct{}{}, fn(r.Context(), r.PathValue("name"), d)
+		}
+	}
+	handle("GET /tickets", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		q := r.URL.Query()
+		max, _ := strconv.Atoi(q.Get("max")) // none: the default
+		return h.List(r.Context(), outbox.Query{
+			State: contracts.State(q.Get("state")), Op: q.Get("op"), Lane: q.Get("lane"), After: q.Get("after"), Max: max,
+		})
+	})
+	handle("GET /tickets/{name}", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return h.Show(r.Context(), r.PathValue("name"))
+	})
+	handle("POST /tickets/{name}/settle", decide(func(ctx context.Context, id string, d decision) error {
+		return h.Settle(ctx, id, d.To, d.Result, d.Operator, d.Reason)
+	}))
+	handle("POST /tickets/{name}/retry", decide(func(ctx context.Context, id string, d decision) error {
+		return h.Retry(ctx, id, d.Operator, d.Reason)
+	}))
+	handle("GET /switches", func(_ http.ResponseWriter, r *http.Request) (any, error) { return h.Switches(r.Context()) })
+	handle("POST /switches/{name}/isolate", decide(func(ctx context.Context, name string, d decision) error {
+		return h.Isolate(ctx, name, d.Operator, d.Reason)
+	}))
+	handle("POST /switches/{name}/rejoin", decide(func(ctx context.Context, name string, d decision) error {
+		return h.Rejoin(ctx, name, d.Operator, d.Reason)
+	}))
+	handle("GET /ledger/verify", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return h.VerifyLedger(r.Context())
+	})
+	mux.HandleFunc("GET /ledger/export", func(w http.ResponseWriter, r *http.Request) {
+		from, to := instant(r.URL.Query().Get("from")), instant(r.URL.Query().Get("to"))
+		w.Header().Set("Trailer", exportFault)
+		if err := h.ExportLedger(r.Context(), w, from, to); err != nil {
+			w.Header().Set(exportFault, err.Error()) // the status has gone out already
+		}
+	})
+	return mux
+}
+
+const exportFault = "Raccordo-Fault"
+
+func instant(text string) time.Time {
+	t, _ := time.Parse(time.RFC3339, text) // none: no bound
+	return t
+}
+
+// DialOperator gives a running hub behind its socket. It fails at once when none is running there.
+func DialOperator(ctx context.Context, socket string) (Operator, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
+	}
+	_ = conn.Close() // it was there
+	return &remote{http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
+	}, Timeout: operatorTime}}, nil
+}
+
+// remote is a running hub, for operators.
+type remote struct{ http http.Client }
+
+// maxRemote bounds what is read of an answer: a page of tickets.
+const maxRemote = 64 << 20
+
+func (r *remote) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://operator"+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e contracts.Error
+		if err := json.Unmarshal(b, &e); err != nil {
+			return contracts.Errorf(contracts.Internal, "operator: the hub answered %s", resp.Status)
+		}
+		return &e
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+func (r *remote) List(ctx context.Context, q outbox.Query) (page []contracts.Ticket, err error) {
+	v := url.Values{"state": {string(q.State)}, "op": {q.Op}, "lane": {q.Lane}, "after": {q.After}, "max": {strconv.Itoa(q.Max)}}
+	return page, r.call(ctx, http.MethodGet, "/tickets?"+v.Encode(), nil, &page)
+}
+
+func (r *remote) Show(ctx context.Context, id string) (t contracts.Ticket, err error) {
+	return t, r.call(ctx, http.MethodGet, "/tickets/"+url.PathEscape(id), nil, &t)
+}
+
+func (r *remote) Settle(ctx context.Context, id string, to contracts.State, result json.RawMessage, operator, reason string) error {
+	return r.call(ctx, http.MethodPost, "/tickets/"+url.PathEscape(id)+"/settle", decision{to, result, operator, reason}, nil)
+}
+
+func (r *remote) Retry(ctx context.Context, id, operator, reason string) error {
+	return r.call(ctx, http.MethodPost, "/tickets/"+url.PathEscape(id)+"/retry", decision{Operator: operator, Reason: reason}, nil)
+}
+
+func (r *remote) VerifyLedger(ctx context.Context) (report ledger.Report, err error) {
+	return report, r.call(ctx, http.MethodGet, "/ledger/verify", nil, &report)
+}
+
+func (r *remote) Switches(ctx context.Context) (out []Switch, err error) {
+	return out, r.call(ctx, http.MethodGet, "/switches", nil, &out)
+}
+
+func (r *remote) Isolate(ctx context.Context, instance, operator, reason string) error {
+	return r.call(ctx, http.MethodPost, "/switches/"+url.PathEscape(instance)+"/isolate", decision{Operator: operator, Reason: reason}, nil)
+}
+
+func (r *remote) Rejoin(ctx context.Context, instance, operator, reason string) error {
+	return r.call(ctx, http.MethodPost, "/switches/"+url.PathEscape(instance)+"/rejoin", decision{Operator: operator, Reason: reason}, nil)
+}
+
+func (r *remote) ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error {
+	v := url.Values{}
+	for name, at := range map[string]time.Time{"from": from, "to": to} {
+		if !at.IsZero() {
+			v.Set(name, at.Format(time.RFC3339))
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://operator/ledger/export?"+v.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return err
+	}
+	if fault := resp.Trailer.Get(exportFault); fault != "" {
+		return contracts.Errorf(contracts.Internal, "export: %s", fault)
+	}
+	return nil
+}
