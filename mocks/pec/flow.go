@@ -119,10 +119,11 @@ func (m *Mock) receipt(s *submission, st step, now time.Time) ([]byte, error) {
 	if st.code != "" {
 		d.detail = detail(st.code, issuer, st.text)
 	}
-	d.only = q.OnlyFailed && d.recipient != "" && d.detail != ""
 	switch st.kind {
 	case Delivery:
 		d.receipt = s.receiptFor(st.to)
+	case DeliveryError, Notice:
+		d.only = q.OnlyFailed
 	case TakingCharge:
 		d.recipient, d.received = "", hostedBy(issuer, s.Recipients)
 	}

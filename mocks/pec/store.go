@@ -310,11 +310,18 @@ func (s *store) deliverLocked(id string, index int, now time.Time, mails []lette
 	return uids, s.commit(record{Step: done}, raw)
 }
 
+// weight is what a message and everything that may follow from it will take in the log, so that a message is not taken whose
+// receipts could not be kept: an envelope, a complete receipt and two notices for each recipient, and each twice.
+func (s *submission) weight(size int) int64 {
+	const receipt = 16 << 10
+	return int64(size) + 4*int64(1+len(s.Recipients))*(int64(size)+receipt)
+}
+
 // submit keeps a message for good. The number in its identifier is given here, under the lock.
 func (s *store) submit(sub *submission, raw []byte, most int, name func(n int) string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.submissions) >= most {
+	if len(s.submissions) >= most || s.log.end+sub.weight(len(raw)) > s.log.max {
 		return errFull
 	}
 	sub.N = len(s.submissions) + 1
