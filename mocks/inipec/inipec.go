@@ -68,7 +68,7 @@ type Settings struct {
 type Mock struct {
 	mu       sync.Mutex
 	settings Settings
-	lists    map[string]*list
+	lists    map[string]*stored
 
 	bench    *lab.Bench
 	names    *lab.Names
@@ -83,7 +83,7 @@ type Mock struct {
 
 // New is a gateway with the default settings.
 func New() *Mock {
-	return &Mock{lists: map[string]*list{}, settings: Settings{Polls: 2, NotReady: InsideOK, Unauthorized: Gateway,
+	return &Mock{lists: map[string]*stored{}, settings: Settings{Polls: 2, NotReady: InsideOK, Unauthorized: Gateway,
 		Professionals: ShapeOfficial, TokenLife: 10 * time.Minute}}
 }
 

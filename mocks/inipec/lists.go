@@ -10,8 +10,8 @@ import (
 	"raccordo/mocks/lab"
 )
 
-// A list is one request for many codes.
-type list struct {
+// A stored list is one request for many codes.
+type stored struct {
 	codes []string
 	asked time.Time
 	polls int
@@ -39,7 +39,7 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 	m.forget(now)
 	full := len(m.lists) >= maxLists
 	if !full {
-		m.lists[id] = &list{codes: codes, asked: now}
+		m.lists[id] = &stored{codes: codes, asked: now}
 	}
 	m.mu.Unlock()
 	if full {

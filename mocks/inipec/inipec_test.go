@@ -1,0 +1,411 @@
+package inipec
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/goleak"
+
+	"raccordo/mocks/lab"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stage is the gateway and a client that may log in.
+type stage struct {
+	*testing.T
+	b     *lab.Bench
+	m     *Mock
+	http  *http.Client
+	token string
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	m := New()
+	m.Set(func(s *Settings) { s.TokenLife = 96 * time.Hour })
+	b := lab.Start(t, m)
+	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &stage{T: t, b: b, m: m, http: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   map[string]any
+	raw    string
+}
+
+func (s *stage) send(method, path, contentType, body string) answer {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), method, s.b.URL("inipec")+path, strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
+	json.Unmarshal(raw, &a.body)
+	return a
+}
+
+// login is an assertion before it is sent: a case changes what its rule is about.
+type login struct {
+	header, claims map[string]any
+	key            *rsa.PrivateKey
+	alg            jose.SignatureAlgorithm
+	client         string
+	contentType    string
+	dress          func(string) string
+}
+
+func (s *stage) login() *login {
+	return &login{
+		header: map[string]any{"typ": "JWT", "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(s.m.cert.Raw)}},
+		claims: map[string]any{"aud": s.m.base, "iss": clientID, "sub": clientID, "jti": s.m.names.UUID(),
+			"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope},
+		key: s.m.client, alg: jose.RS256, client: clientID, contentType: "text/plain", dress: func(s string) string { return s },
+	}
+}
+
+func (s *stage) try(l *login) answer {
+	s.Helper()
+	opts := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{}}
+	for k, v := range l.header {
+		opts.ExtraHeaders[jose.HeaderKey(k)] = v
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: l.alg, Key: l.key}, opts)
+	if err != nil {
+		s.Fatal(err)
+	}
+	jws, err := signer.Sign(marshal(l.claims))
+	if err != nil {
+		s.Fatal(err)
+	}
+	compact, err := jws.CompactSerialize()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.send("POST", "/authentication?client_id="+l.client, l.contentType, l.dress(compact))
+}
+
+// enter logs in with a scope; it must succeed.
+func (s *stage) enter() {
+	s.Helper()
+	a := s.try(s.login())
+	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.raw, ".") != 2 {
+		s.Fatalf("login: %d %s", a.status, a.header.Get("X-Lab-Reason"))
+	}
+	s.token = a.raw
+}
+
+const query = "?client_id=" + clientID
+
+func listOf(codes ...string) string {
+	var out []map[string]string
+	for _, c := range codes {
+		out = append(out, map[string]string{"cf": c})
+	}
+	return string(marshal(map[string]any{"dataOraRichiesta": "2026-11-21T09:00:00", "elencoCf": out}))
+}
+
+func (s *stage) order(codes ...string) (id string) {
+	s.Helper()
+	a := s.send("POST", "/richiestaElencoPec"+query, "application/json", listOf(codes...))
+	id, _ = a.body["identificativoRichiesta"].(string)
+	if a.status != 200 || id == "" || a.header.Get("X-Tracking-trackingId") == "" {
+		s.Fatalf("%d %s", a.status, a.raw)
+	}
+	return id
+}
+
+func (s *stage) fetch(id string) answer { return s.send("GET", "/getElencoPec/"+id+query, "", "") }
+
+func TestLoginRefusals(t *testing.T) {
+	t.Parallel()
+	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := func(name string, v any) func(*stage, *login) { return func(_ *stage, l *login) { l.header[name] = v } }
+	claim := func(name string, v any) func(*stage, *login) { return func(_ *stage, l *login) { l.claims[name] = v } }
+	without := func(name string) func(*stage, *login) { return func(_ *stage, l *login) { delete(l.claims, name) } }
+	for _, c := range []struct {
+		rule   string
+		change func(*stage, *login)
+	}{
+		{"client_id: not a registered client", func(_ *stage, l *login) { l.client = "somebody" }},
+		{"content type: want text/plain or application/json", func(_ *stage, l *login) { l.contentType = "application/x-www-form-urlencoded" }},
+		{"body: not one compact JWS", func(_ *stage, l *login) { l.dress = func(string) string { return "nonsense" } }},
+		{"body: not one compact JWS", func(_ *stage, l *login) { l.dress = func(s string) string { return `{"token":"` + s + `"}` } }},
+		{"header: unknown member kid", header("kid", "k")},
+		{"typ: want JWT", header("typ", "jose")},
+		{"alg: want RS256", func(_ *stage, l *login) { l.alg = jose.RS512 }},
+		{"use: want sig", func(_ *stage, l *login) { delete(l.header, "use") }},
+		{"x5c: want the certificate", func(_ *stage, l *login) { delete(l.header, "x5c") }},
+		{"x5c: not the registered certificate", header("x5c", []string{"MIID"})},
+		{"signature: does not verify with the registered certificate", func(_ *stage, l *login) { l.key = stranger }},
+		{"aud: not this environment's base", claim("aud", "https://icapis.infocamere.it/ic/pe/wspa/wspa/rest")},
+		{"iss: not the client", claim("iss", "somebody")},
+		{"sub: not the client", claim("sub", "somebody")},
+		{"jti: missing", without("jti")},
+		{"exp: missing, or not a whole number of seconds", without("exp")},
+		{"exp: expired", func(s *stage, l *login) { l.claims["exp"] = s.b.Clock().Now().Unix() }},
+		{"exp: more than 10 minutes ahead", func(s *stage, l *login) {
+			l.claims["exp"] = s.b.Clock().Now().Add(10*time.Minute + time.Second).Unix()
+		}},
+		{"scope: missing", without("scope")},
+		{"scope: not one of this client's", claim("scope", "pec-pa everything")},
+		{"jti: used before", func(s *stage, l *login) { s.try(l) }},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			l := s.login()
+			c.change(s, l)
+			s.refused(s.try(l), 401, c.rule)
+		})
+	}
+}
+
+func (s *stage) refused(a answer, status int, rule string) {
+	s.Helper()
+	j := s.b.Journal()
+	if got := j[len(j)-1].Refused; a.status != status || got != rule {
+		s.Errorf("status %d for %q, want %d for %q", a.status, got, status, rule)
+	}
+	if a.header.Get("X-Tracking-trackingId") == "" {
+		s.Error("no tracking identifier")
+	}
+	if status == 401 && a.body["httpCode"] != "401" || status != 401 && (a.body["code"] == nil || a.body["appName"] != "wspa-pedf") {
+		s.Errorf("not the gateway's error: %s", a.raw)
+	}
+}
+
+func TestBusinessRefusals(t *testing.T) {
+	t.Parallel()
+	code := lab.Who("company-with-pec").CodiceFiscale
+	order := func(body string) func(*stage) answer {
+		return func(s *stage) answer { return s.send("POST", "/richiestaElencoPec"+query, "application/json", body) }
+	}
+	good := listOf(code)
+	for _, c := range []struct {
+		rule   string
+		status int
+		ask    func(*stage) answer
+	}{
+		{"client_id: not a registered client", 401, func(s *stage) answer {
+			return s.send("POST", "/richiestaElencoPec", "application/json", good)
+		}},
+		{"token: no bearer token", 401, func(s *stage) answer { s.token = ""; return order(good)(s) }},
+		{"token: not one of this gateway's", 401, func(s *stage) answer { s.token = "nonsense"; return order(good)(s) }},
+		{"token: not signed by this gateway", 401, func(s *stage) answer {
+			s.b.Inject(lab.Fault{Match: "inipec POST /authentication", Times: 1, Do: lab.BadSignature})
+			s.enter()
+			return order(good)(s)
+		}},
+		{"token: expired", 401, func(s *stage) answer { s.b.Advance(96 * time.Hour); return order(good)(s) }},
+		{"token: without the scope pec-pa", 401, func(s *stage) answer {
+			l := s.login()
+			l.claims["scope"] = "lr-pa"
+			s.token = s.try(l).raw
+			return order(good)(s)
+		}},
+		{"path: no such operation", 404, func(s *stage) answer { return s.send("GET", "/elenco"+query, "", "") }},
+		{"content type: want application/json", 400, func(s *stage) answer {
+			return s.send("POST", "/richiestaElencoPec"+query, "text/plain", good)
+		}},
+		{"body: not the JSON object of the contract", 400, order(`[]`)},
+		{"dataOraRichiesta: not a date and time", 400, order(strings.Replace(good, "T09", " alle 9", 1))},
+		{"elencoCf: missing or empty", 400, order(`{"dataOraRichiesta":"2026-11-21T09:00:00Z"}`)},
+		{"elencoCf: more than 10,000", 400, order(listOf(make([]string, MaxList+1)...))},
+		{"elencoCf: a code has neither 16 nor 11 characters", 400, order(listOf(code, "123"))},
+		{"identificativoRichiesta: unknown list, or kept no longer", 404, func(s *stage) answer { return s.fetch("nothing") }},
+		{"identificativoRichiesta: unknown list, or kept no longer", 404, func(s *stage) answer {
+			id := s.order(code)
+			s.b.Advance(Kept)
+			return s.fetch(id)
+		}},
+		{"data: not a day as yyyy-MM-dd", 400, func(s *stage) answer { return s.send("GET", "/attestazioniPec/"+code+query, "", "") }},
+		{"lists: too many at a time", 503, func(s *stage) answer {
+			for i := range maxLists {
+				s.m.lists[fmt.Sprint(i)] = &stored{asked: s.b.Clock().Now()}
+			}
+			return order(good)(s)
+		}},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.enter()
+			s.refused(c.ask(s), c.status, c.rule)
+		})
+	}
+}
+
+func TestLoginTakesEveryDressAndBothAudiences(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for _, contentType := range []string{"text/plain", "application/json", "application/json; charset=utf-8"} {
+		for name, dress := range map[string]func(string) string{
+			"bare": func(s string) string { return s }, "quoted": func(s string) string { return `"` + s + `"` },
+			"with a line end": func(s string) string { return s + "\n" },
+		} {
+			l := s.login()
+			l.contentType, l.dress = contentType, dress
+			if a := s.try(l); a.status != 200 {
+				t.Errorf("%s, %s: %d", contentType, name, a.status)
+			}
+		}
+	}
+	l := s.login()
+	l.claims["aud"], l.claims["scope"] = OfficialBase, "pec-pa lr-pa"
+	if a := s.try(l); a.status != 200 {
+		t.Errorf("the official audience: %d", a.status)
+	}
+}
+
+func TestCertificateNamesItsOrganisation(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	for _, n := range s.m.Certificate().Subject.Names {
+		if n.Type.String() == "2.5.4.97" && n.Value != "" {
+			return
+		}
+	}
+	t.Error("no organizationIdentifier")
+}
+
+func TestListTellsEachStory(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.enter()
+	who := func(story string) string { return lab.Who(story).CodiceFiscale }
+	codes := []string{who("company-with-pec"), who("company-without-pec"), who("company-unknown"), who("company-codes-differ"),
+		lab.Who("company-codes-differ").PartitaIVA, who("sole-trader-as-enterprise"), who("lawyer-as-professional"), who("omocodic-code")}
+	id := s.order(codes...)
+	for range 2 {
+		if a := s.fetch(id); a.status != 200 || a.body["code"] != "WSPA_ERR_05" || a.body["timestamp"] == nil {
+			t.Errorf("not ready: %d %s", a.status, a.raw)
+		}
+	}
+	a := s.fetch(id)
+	list, _ := a.body["elencoPec"].([]any)
+	if a.status != 200 || len(list) != len(codes) || a.body["identificativoRichiesta"] != id {
+		t.Fatalf("%d %s", a.status, a.raw)
+	}
+	for i, want := range []struct {
+		enterprise    string
+		professionals int
+	}{{"officine-tormalina@" + lab.DomainFirms, 0}, {}, {}, {"cantieri-ventomare@" + lab.DomainFirms, 0}, {},
+		{"ristoro-zanforlin@" + lab.DomainFirms, 0}, {"", 2}, {}} {
+		e := list[i].(map[string]any)
+		firm, _ := e["pecImpresa"].(string)
+		prof, _ := e["pecProfessionistas"].([]any)
+		if e["cf"] != codes[i] || firm != want.enterprise || len(prof) != want.professionals {
+			t.Errorf("entry %d: %v", i, e)
+		}
+	}
+}
+
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+	code, lawyer := lab.Who("company-with-pec").CodiceFiscale, lab.Who("lawyer-as-professional").CodiceFiscale
+	ready := func(s *stage, codes ...string) answer { return s.fetch(s.order(codes...)) }
+	for name, c := range map[string]struct {
+		set   func(*Settings)
+		check func(*stage) bool
+	}{
+		"not ready as 404": {func(x *Settings) { x.Polls, x.NotReady = 1, Status }, func(s *stage) bool {
+			a := ready(s, code)
+			return a.status == 404 && a.body["code"] == "WSPA_ERR_05"
+		}},
+		"ready by time": {func(x *Settings) { x.Delay = 3 * time.Hour }, func(s *stage) bool {
+			id := s.order(code)
+			early := s.fetch(id)
+			s.b.Advance(3 * time.Hour)
+			return early.body["code"] == "WSPA_ERR_05" && s.fetch(id).body["elencoPec"] != nil
+		}},
+		"professionals in the shape of 2024": {func(x *Settings) { x.Professionals = Shape2024 }, func(s *stage) bool {
+			return strings.Contains(ready(s, lawyer).raw, `"pecProfessionista":[{"pec":"`)
+		}},
+		"null list": {func(x *Settings) { x.NullList = true }, func(s *stage) bool {
+			return strings.Contains(ready(s, code).raw, `"elencoPec":null`)
+		}},
+		"missing codes": {func(x *Settings) { x.MissingCodes = true }, func(s *stage) bool {
+			return len(ready(s, code, lab.Who("company-without-pec").CodiceFiscale).body["elencoPec"].([]any)) == 1
+		}},
+		"failure of the list": {func(x *Settings) { x.ListError = "Errore" }, func(s *stage) bool {
+			return ready(s, code).body["descrizioneErrore"] == "Errore"
+		}},
+		"the other 401": {func(x *Settings) { x.Unauthorized = BackEnd }, func(s *stage) bool {
+			s.token = ""
+			a := s.fetch("x")
+			return a.status == 401 && a.body["status"] == 401.0 && a.body["path"] == "/wspa/auth/token"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.m.Set(func(x *Settings) { x.Polls = 0 })
+			s.m.Set(c.set)
+			s.enter()
+			if !c.check(s) {
+				t.Error("the switch does nothing")
+			}
+		})
+	}
+}
+
+func TestAttestationSaysThatItIsNone(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.enter()
+	a := s.send("GET", "/attestazioniPec/"+lab.Who("company-with-pec").CodiceFiscale+query+"&data=2026-11-20", "", "")
+	if a.status != 200 || a.header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.raw, "%PDF-") ||
+		!strings.Contains(a.raw, "without legal value") {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	a = s.send("GET", "/attestazioniPec/"+lab.Who("company-unknown").CodiceFiscale+query+"&data=2026-11-20", "", "")
+	if a.status != 200 || a.body["code"] != "WSPA_ERR_04" {
+		t.Errorf("nobody: %d %s", a.status, a.raw)
+	}
+}
+
+func TestMisbehaveSparesTheLogin(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	if err := s.b.Misbehave("503", 0); err != nil {
+		t.Fatal(err)
+	}
+	s.enter()
+	if a := s.fetch("x"); a.status != 503 || a.body["code"] != "WSPA_ERR_503" {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	if err := s.b.Misbehave("denied", 1); err != nil {
+		t.Fatal(err)
+	}
+}
