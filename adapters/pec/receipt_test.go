@@ -1,0 +1,257 @@
+package pec
+
+import (
+	"bytes"
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/smallstep/pkcs7"
+)
+
+var seenAt = forgedAt.Add(time.Hour)
+
+func TestEveryKindIsClassified(t *testing.T) {
+	for _, tc := range []struct {
+		tipo, kind, ref string
+	}{
+		{tipoAccettazione, "pec.accettazione", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoRifiuto, "pec.non-accettazione", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoPresaInCarico, "pec.presa-in-carico", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoConsegna, "pec.avvenuta-consegna", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoErrore, "pec.errore-consegna", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoPreavviso, "pec.preavviso-errore-consegna", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoVirus, "pec.rilevazione-virus", "abcdefghijklmnopqrstuvwxyz"},
+		{tipoBusta, "pec.posta-certificata", ""}, // carries our Message-ID when we write to ourselves, and is no receipt
+	} {
+		t.Run(tc.tipo, func(t *testing.T) {
+			got := office(usual()).read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt)
+			if got.kind != tc.kind || got.ref != tc.ref || got.receipt.Verdict != Valid || got.receipt.Reason != "" {
+				t.Errorf("%s ref %q verdict %s (%s) reason %q", got.kind, got.ref, got.receipt.Verdict, got.receipt.Doubt, got.receipt.Reason)
+			}
+			if r := got.receipt; r.Signer != signing || r.Certificate.IsZero() || r.Daticert.IsZero() || r.SignedAt.IsZero() {
+				t.Errorf("proof is incomplete: %+v", r)
+			}
+		})
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	stranger := newHouse(t, nil)
+	plain := receiptOf(tipoAccettazione)
+	sealed := plain.seal(t, usual())
+	spoil := func(change func(*x509.Certificate)) func() (*house, []byte) {
+		return func() (*house, []byte) { h := newHouse(t, change); return h, plain.seal(t, h) }
+	}
+	for _, tc := range []struct {
+		name    string
+		make    func() (*house, []byte)
+		seen    time.Time
+		verdict Verdict
+		doubt   string
+	}{
+		{name: "sound", make: func() (*house, []byte) { return usual(), sealed }, verdict: Valid},
+		{name: "no preamble", make: func() (*house, []byte) {
+			l := plain
+			l.preamble = ""
+			return usual(), l.seal(t, usual())
+		}, verdict: Valid},
+		{name: "seen after the certificate ended", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(2, 0, 0),
+			verdict: ValidAtSigning, doubt: "EXPIRED"},
+		{name: "signed after the certificate ended", make: spoil(func(c *x509.Certificate) { c.NotAfter = forgedAt.AddDate(0, -1, 0) }),
+			verdict: UntrustedChain, doubt: "SIGNED_OUTSIDE_VALIDITY"},
+		{name: "seen before it was signed", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(-2, 0, 0),
+			verdict: UntrustedChain, doubt: "CHAIN"},
+		{name: "unknown authority", make: func() (*house, []byte) { return usual(), plain.seal(t, stranger) }, verdict: UntrustedChain, doubt: "CHAIN"},
+		{name: "for servers only", make: spoil(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+			verdict: UntrustedChain, doubt: "KEY_USAGE"},
+		{name: "no purpose at all", make: spoil(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), verdict: UntrustedChain, doubt: "KEY_USAGE"},
+		{name: "key not for signing", make: spoil(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), verdict: UntrustedChain, doubt: "KEY_USAGE"},
+		{name: "another's address", make: spoil(func(c *x509.Certificate) { c.EmailAddresses = []string{"posta-certificata@gestore-due.test"} }),
+			verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
+		{name: "outer From replaced", make: func() (*house, []byte) {
+			return usual(), bytes.Replace(sealed, []byte("<"+signing+">"), []byte("<x@evil.test>"), 1)
+		}, verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
+		{name: "two senders", make: func() (*house, []byte) {
+			return usual(), append([]byte("From: x@evil.test\r\n"), sealed...)
+		}, verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
+		{name: "one byte of the signed part changed", make: func() (*house, []byte) {
+			return usual(), bytes.Replace(sealed, []byte("stato accettato"), []byte("stato rifiutato"), 1)
+		}, verdict: BadSignature, doubt: "SIGNATURE"},
+		{name: "another message's signature", make: func() (*house, []byte) {
+			return usual(), plain.wrap(plain.body(), usual().sign(t, []byte("another")))
+		}, verdict: BadSignature, doubt: "SIGNATURE"},
+		{name: "bare line feeds", make: func() (*house, []byte) { return usual(), bytes.ReplaceAll(sealed, []byte("\r\n"), []byte("\n")) }, verdict: Valid},
+		{name: "signature with its own content", make: func() (*house, []byte) {
+			body := plain.body()
+			sd, err := pkcs7.NewSignedData(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sd.AddSigner(usual().leaf, usual().key, pkcs7.SignerInfoConfig{}); err != nil {
+				t.Fatal(err)
+			}
+			der, err := sd.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return usual(), plain.wrap(body, der)
+		}, verdict: Malformed, doubt: "P7S_EMBEDS_CONTENT"},
+		{name: "two signers", make: func() (*house, []byte) {
+			return usual(), plain.seal(t, usual(), func(sd *pkcs7.SignedData) {
+				if err := sd.AddSigner(stranger.leaf, stranger.key, pkcs7.SignerInfoConfig{}); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}, verdict: Malformed, doubt: "SIGNERS"},
+		{name: "no signer", make: func() (*house, []byte) {
+			sd, err := pkcs7.NewSignedData(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sd.Detach()
+			der, err := sd.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return usual(), plain.wrap(plain.body(), der)
+		}, verdict: Unverifiable, doubt: "NO_KNOWN_SIGNER"},
+		{name: "noise for a signature", make: func() (*house, []byte) { return usual(), plain.wrap(plain.body(), []byte("noise")) }, verdict: Malformed, doubt: "P7S_LIMITS"},
+		{name: "a value that is no signature", make: func() (*house, []byte) { return usual(), plain.wrap(plain.body(), []byte{0x30, 0x03, 2, 1, 1}) }, verdict: Malformed, doubt: "P7S"},
+		{name: "a signature that nests without end", make: func() (*house, []byte) {
+			return usual(), plain.wrap(plain.body(), bytes.Repeat([]byte{0x30, 0x80}, 100_000))
+		}, verdict: Malformed, doubt: "P7S_LIMITS"},
+		{name: "not signed at all", make: func() (*house, []byte) {
+			return usual(), append([]byte(plain.head("multipart/mixed; boundary=\"----=_Part_1\"")), plain.body()[bytes.Index(plain.body(), []byte("\r\n\r\n"))+4:]...)
+		}, verdict: Unsigned, doubt: "NO_SIGNATURE"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h, raw := tc.make()
+			if tc.seen.IsZero() {
+				tc.seen = seenAt
+			}
+			got := office(h).read(raw, tc.seen, tc.seen)
+			if got.receipt.Verdict != tc.verdict || got.receipt.Doubt != tc.doubt {
+				t.Errorf("verdict %s (%s), want %s (%s)", got.receipt.Verdict, got.receipt.Doubt, tc.verdict, tc.doubt)
+			}
+			// Whatever the verdict, an operator must see which message it is about.
+			if got.kind != "pec.accettazione" || got.ref == "" || got.receipt.ID == "" {
+				t.Errorf("%s, ticket %q: the document was not read (reason %s)", got.kind, got.ref, got.receipt.Reason)
+			}
+		})
+	}
+}
+
+func TestOnlyOurProviderMayAccept(t *testing.T) {
+	for _, tc := range []struct {
+		tipo, signer string
+		want         Verdict
+	}{
+		{tipoAccettazione, "", Valid},
+		{tipoAccettazione, "gestore-uno.test", Valid},
+		{tipoAccettazione, signing, Valid},
+		{tipoAccettazione, "gestore-due.test", UntrustedChain},
+		{tipoRifiuto, "gestore-due.test", UntrustedChain},
+		{tipoPreavviso, "gestore-due.test", UntrustedChain},
+		{tipoConsegna, "gestore-due.test", Valid}, // by the recipient's
+		{tipoErrore, "gestore-due.test", Valid},
+	} {
+		r := office(usual())
+		r.signer = tc.signer
+		if got := r.read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt); got.receipt.Verdict != tc.want {
+			t.Errorf("%s signed by gestore-uno, ours is %q: %s, want %s", tc.tipo, tc.signer, got.receipt.Verdict, tc.want)
+		}
+	}
+}
+
+func TestHeaderIsOnlyAHint(t *testing.T) {
+	with := func(change func(*letter)) letter { l := receiptOf(tipoConsegna); change(&l); return l }
+	for _, tc := range []struct {
+		name         string
+		letter       letter
+		kind, reason string
+		note         string
+	}{
+		{name: "both agree", letter: receiptOf(tipoConsegna), kind: "pec.avvenuta-consegna"},
+		{name: "another type in the header", letter: with(func(l *letter) { l.marker = "X-Ricevuta: accettazione" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "an envelope in the header", letter: with(func(l *letter) { l.marker = "X-Trasporto: posta-certificata" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "an anomaly envelope with a document", letter: with(func(l *letter) { l.marker = "X-Trasporto: errore" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "no marker at all", letter: with(func(l *letter) { l.marker = "X-Other: x" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "two markers", letter: with(func(l *letter) { l.marker = "X-Ricevuta: avvenuta-consegna\r\nX-Ricevuta: avvenuta-consegna" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "another message in the header", letter: with(func(l *letter) { l.rif = "<x@y.test>" }), kind: KindAnomaly, reason: ReasonMismatch},
+		{name: "no reference in the header", letter: with(func(l *letter) { l.rif = "" }), kind: "pec.avvenuta-consegna"},
+		{name: "upper case in the header", letter: with(func(l *letter) { l.marker = "x-ricevuta: AVVENUTA-CONSEGNA" }), kind: "pec.avvenuta-consegna"},
+		{name: "a message that is not ours", letter: with(func(l *letter) {
+			l.rif, l.daticert = "<m_1@pec.ente.test>", xmlOf(tipoConsegna, "m_1@pec.ente.test")
+		}), kind: KindForeign, reason: ReasonOtherUser},
+		{name: "a ticket of another mailbox", letter: with(func(l *letter) {
+			l.rif, l.daticert = "", xmlOf(tipoConsegna, "h1.abc.1@pec.altri.test")
+		}), kind: KindForeign, reason: ReasonOtherUser},
+		{name: "our Message-ID from another sender", letter: with(func(l *letter) {
+			l.daticert = strings.Replace(l.daticert, "ufficio@", "altri@", 1)
+		}), kind: KindAnomaly, reason: ReasonSender},
+		{name: "a Message-ID that was URL-encoded", letter: with(func(l *letter) {
+			l.daticert = xmlOf(tipoConsegna, "h1.abcdefghijklmnopqrstuvwxyz.1%40pec.ente.test")
+		}), kind: "pec.avvenuta-consegna", note: NoteDecoded},
+		{name: "a Message-ID that was raised", letter: with(func(l *letter) {
+			l.daticert = xmlOf(tipoConsegna, strings.ToUpper(forgedID))
+		}), kind: "pec.avvenuta-consegna", note: NoteCase},
+		{name: "an unnamed document", letter: with(func(l *letter) { l.name = "text/xml; charset=utf-8" }), kind: "pec.avvenuta-consegna"},
+		{name: "a document named in capitals without quotes", letter: with(func(l *letter) { l.name = "application/xml; name=DatiCert.XML" }), kind: "pec.avvenuta-consegna"},
+		{name: "no document", letter: with(func(l *letter) { l.daticert = "" }), kind: KindAnomaly, reason: string(noDaticert)},
+		{name: "a document within the returned message only", letter: with(func(l *letter) {
+			l.original, l.daticert = within(tipoConsegna), ""
+		}), kind: KindAnomaly, reason: string(noDaticert)},
+		{name: "another document within the returned message", letter: with(func(l *letter) {
+			l.original = within(tipoErrore)
+		}), kind: "pec.avvenuta-consegna", note: NoteReturn},
+		{name: "an unknown type", letter: with(func(l *letter) { l.daticert = strings.Replace(l.daticert, tipoConsegna, "consegnata", 1) }), kind: KindAnomaly, reason: string(unreadableTipo)},
+		{name: "an unknown error", letter: with(func(l *letter) { l.daticert = strings.Replace(l.daticert, "nessuno", "boh", 1) }), kind: "pec.avvenuta-consegna"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := office(usual()).read(tc.letter.seal(t, usual()), seenAt, seenAt)
+			if got.kind != tc.kind || got.receipt.Reason != tc.reason {
+				t.Errorf("%s (%s), want %s (%s)", got.kind, got.receipt.Reason, tc.kind, tc.reason)
+			}
+			if got.receipt.Verdict != Valid {
+				t.Errorf("verdict %s (%s)", got.receipt.Verdict, got.receipt.Doubt)
+			}
+			if tc.note != "" && !strings.Contains(strings.Join(got.receipt.Notes, " "), tc.note) {
+				t.Errorf("notes %v, want %s", got.receipt.Notes, tc.note)
+			}
+		})
+	}
+}
+
+// within is a certified message as it lies inside a returned one, with boundaries of its own.
+func within(tipo string) string {
+	inner := receiptOf(tipo)
+	return strings.ReplaceAll(string(inner.wrap(inner.body(), []byte{1})), "_Part", "_Inner")
+}
+
+func TestOtherMail(t *testing.T) {
+	for _, tc := range []struct {
+		name, raw, kind, reason string
+		verdict                 Verdict
+	}{
+		{"ordinary mail", "From: a@b.test\r\nSubject: x\r\n\r\nhello\r\n", KindForeign, ReasonOrdinary, Unsigned},
+		{"ordinary mail with parts", "From: a@b.test\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nhello\r\n--x--\r\n", KindForeign, ReasonOrdinary, Unsigned},
+		{"an anomaly envelope", "From: a@b.test\r\nX-Trasporto: errore\r\nContent-Type: text/plain\r\n\r\nhello\r\n", KindAnomaly, ReasonAnomalyEnv, Unsigned},
+		{"a receipt that is plain text", "From: a@b.test\r\nX-Ricevuta: accettazione\r\n\r\nhello\r\n", KindAnomaly, string(noDaticert), Unsigned},
+		{"a multipart that is not closed", "From: a@b.test\r\nX-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\nhello\r\n", KindAnomaly, string(unreadableMIME), Malformed},
+		{"a multipart of three", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\n\r\nb\r\n--x\r\n\r\nc\r\n--x--", KindAnomaly, string(unreadableMIME), Malformed},
+		{"a multipart without boundary", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed\r\n\r\n", KindAnomaly, string(unreadableMIME), Malformed},
+		{"nothing", "", KindForeign, ReasonOrdinary, Unsigned},
+		{"no header", "hello world\r\n", KindAnomaly, string(unreadableMIME), Malformed},
+		{"a header without end", "A: " + strings.Repeat("x", maxHeader+1), KindAnomaly, string(unreadableMIME), Malformed},
+		{"a header of too many fields", strings.Repeat("A: b\r\n", maxFields+1), KindAnomaly, string(unreadableMIME), Malformed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := office(usual()).read([]byte(tc.raw), seenAt, seenAt)
+			if got.kind != tc.kind || got.receipt.Reason != tc.reason || got.receipt.Verdict != tc.verdict || got.ref != "" {
+				t.Errorf("%s (%s) %s ref %q, want %s (%s) %s", got.kind, got.receipt.Reason, got.receipt.Verdict, got.ref, tc.kind, tc.reason, tc.verdict)
+			}
+		})
+	}
+}
