@@ -17,6 +17,8 @@ const (
 	maxID   = 512     // bytes of an event's ID, Kind, Ref and Subject each
 	maxData = 1 << 20 // bytes of an event's Data; what is bigger belongs into the archive
 	inData  = "feed_event"
+
+	sweepEvery = time.Hour
 )
 
 // A record is an event made ready to be kept.
@@ -31,6 +33,7 @@ type record struct {
 // Pull reads what an instance's far side has told since the cursor, keeps it and folds it. It reports how many events
 // came that were not known.
 func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder) (n int, err error) {
+	began := f.clock.Now()
 	var cursor contracts.Cursor
 	err = f.store.Read(ctx, func(v *store.View) error {
 		err := v.QueryRow(`SELECT cursor FROM feed_cursor WHERE source = ?`, instance).Scan(&cursor)
@@ -69,9 +72,11 @@ func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder)
 		}
 		n += fresh
 	}
-	f.mu.Lock()
-	f.heard[instance] = f.clock.Now()
-	f.mu.Unlock()
+	if n == 0 {
+		f.mu.Lock()
+		f.heard[instance] = began
+		f.mu.Unlock()
+	}
 	return n, nil
 }
 
@@ -93,7 +98,10 @@ func (f *Feed) prepare(instance string, e contracts.Event) (record, error) {
 	r := record{Event: e, place: placeKept}
 	switch {
 	case e.ID == "" || len(e.ID) > maxID || len(e.Kind) > maxID || len(e.Ref) > maxID || len(e.Subject) > maxID:
-		return r, f.fault(contracts.Malformed, "pull events", "an event of %s has no ID, or a field longer than %d bytes", instance, maxID)
+		// Set aside under a name of our own, so that neither it nor its repetition holds up what comes behind.
+		sum := contracts.SumOf([]byte(e.ID + sep + e.Kind + sep + e.Ref + sep + string(e.Data)))
+		r.ID, r.Kind, r.Ref, r.Subject = "faulty:"+sum.String(), "faulty", "", ""
+		r.Data, r.place, r.reason = nil, placeFaulty, fmt.Sprintf("it has no ID, or a field longer than %d bytes", maxID)
 	case len(e.Data) > maxData:
 		r.Data, r.place, r.reason = nil, placeFaulty, fmt.Sprintf("its data has %d bytes, the limit is %d", len(e.Data), maxData)
 	case e.Ref == "":
@@ -103,11 +111,13 @@ func (f *Feed) prepare(instance string, e contracts.Event) (record, error) {
 	if r.proof, err = packSums(e.Proof); err != nil {
 		return r, err
 	}
-	r.sealed, err = f.store.Seal(inData, sealRow(instance, e.ID), r.Data)
+	r.sealed, err = f.store.Seal(inData, sealRow(instance, r.ID), r.Data)
 	return r, err
 }
 
-func sealRow(source, id string) string { return source + "\x1f" + id }
+const sep = "\x1f"
+
+func sealRow(source, id string) string { return source + sep + id }
 
 // keepAll keeps and folds a batch; what is known already is passed over.
 func (f *Feed) keepAll(tx *store.Tx, instance string, batch []record) (fresh int, err error) {
@@ -215,6 +225,7 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 	}()
 	every := max(from.Every(), time.Second)
 	wait := every
+	var swept time.Time
 	for failures := 0; ; {
 		n, err := f.Pull(ctx, instance, from)
 		if ctx.Err() != nil {
@@ -230,7 +241,10 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 			failures, wait = 0, 0
 		default:
 			failures, wait = 0, every
-			f.sweep(ctx)
+			if now := f.clock.Now(); now.Sub(swept).Abs() >= sweepEvery {
+				swept = now
+				f.sweep(ctx)
+			}
 		}
 		if wait > 0 {
 			if err := f.sleep(ctx, p, wait); err != nil {
@@ -283,7 +297,8 @@ func (f *Feed) Idle() (next time.Time, quiet bool) {
 	return next, true
 }
 
-// Heard is when the events of an instance were last read to their end; zero: not since this process began.
+// Heard is the beginning of the last reading of an instance that brought nothing new: what had been told by then is
+// known. Zero: there was none since this process began.
 func (f *Feed) Heard(instance string) time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -50,7 +50,7 @@ type Teller interface {
 	Events(tx *store.Tx, ref string) ([]contracts.Event, error)
 	// Adopt folds, by Box.Fold, the events that came for a ticket before there was one. It reports how many.
 	Adopt(tx *store.Tx, ref string) (int, error)
-	// Heard is when the events of an instance were last read to their end; zero: not since this process began.
+	// Heard is the beginning of the last reading of an instance's events that brought nothing new; zero: there was none.
 	Heard(instance string) time.Time
 }
 
