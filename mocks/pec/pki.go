@@ -267,5 +267,5 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b[:])
 }
 
-// oid marks the identifiers of RFC 5652 and RFC 8017 that a signature is made of.
+// oid names an object: the identifiers of RFC 5652 and RFC 8017 that a signature is made of.
 func oid(arcs ...int) asn1.ObjectIdentifier { return arcs }

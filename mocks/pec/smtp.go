@@ -108,9 +108,10 @@ func (s *submitter) Mail(from string, _ *smtp.MailOptions) error {
 	case f.Do == lab.Throttle, f.Do == lab.Status && f.Status == 429:
 		return s.refuse(throttled(from), nil, "fault")
 	case f.Do == lab.StaleVoucher, f.Do == lab.Status && (f.Status == 401 || f.Status == 403):
+		told := s.partial(nil)
 		s.account = nil
 		e := &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Error: authentication failed"}
-		s.record(replyText(e), nil, Submitted{}, "fault")
+		s.record(replyText(e), nil, told, "fault")
 		s.say(replyText(e))
 		return e
 	}
