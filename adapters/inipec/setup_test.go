@@ -1,0 +1,133 @@
+package inipec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"raccordo/contracts"
+	"raccordo/contracts/domicile"
+	"raccordo/contracts/domicile/domiciletest"
+	mock "raccordo/mocks/inipec"
+	"raccordo/mocks/lab"
+)
+
+// open starts the mock and the adapter on one bench.
+func open(t testing.TB, change func(*Config, *contracts.Env)) (*lab.Bench, *mock.Mock, *Adapter) {
+	t.Helper()
+	m := mock.New()
+	b := lab.Start(t, m)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, b.CA().PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Default().(*Config)
+	cfg.HTTP.Endpoint, cfg.HTTP.CA = b.URL("inipec"), ca
+	cfg.Client, cfg.Certificate = m.ClientID(), m.CertificatePath()
+	cfg.Key = contracts.Secret("secret://file/" + m.KeyPath())
+	env := contracts.Env{Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(),
+		Secret: func(_ context.Context, ref contracts.Secret) ([]byte, error) {
+			return os.ReadFile(strings.TrimPrefix(string(ref), "secret://file/"))
+		}}
+	if change != nil {
+		change(cfg, &env)
+	}
+	if err := cfg.Validate(env.Environment); err != nil {
+		t.Fatal(err)
+	}
+	a, err := cfg.Open(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 2 { // closing again is harmless
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return b, m, a.(*Adapter)
+}
+
+// asking is a context as the pipeline makes it.
+func asking(ctx context.Context) context.Context {
+	who := contracts.Caller{Service: "core", Purpose: "activation", Case: "CASE-7"}
+	return contracts.WithCall(contracts.WithCaller(ctx, who), &contracts.Call{Op: domicile.OpLookup.OpInfo, Caller: who})
+}
+
+// query is a member of the cast asking in their capacity; an invalid member is a fault of the test.
+func query(story string) domicile.Query {
+	m := lab.Who(story)
+	q := domicile.Query{Capacity: domicile.Capacity(m.Capacity)}
+	var err error
+	if q.Subject.CodiceFiscale, err = contracts.ParseCodiceFiscale(m.CodiceFiscale); err != nil {
+		panic(err)
+	}
+	if m.PartitaIVA != "" {
+		if q.Subject.PartitaIVA, err = contracts.ParsePartitaIVA(m.PartitaIVA); err != nil {
+			panic(err)
+		}
+	}
+	return q
+}
+
+// tale is a member's story with the addresses that must answer for them in their capacity.
+func tale(story string) domiciletest.Story {
+	m := lab.Who(story)
+	texts := m.INIPEC.Professionals
+	if m.Capacity == lab.Enterprise {
+		texts = []string{m.INIPEC.Enterprise}
+	}
+	out := domiciletest.Story{Query: query(story)}
+	for _, text := range texts {
+		a, err := contracts.ParseAddress(text)
+		if err != nil {
+			panic(err)
+		}
+		out.Addresses = append(out.Addresses, a)
+	}
+	return out
+}
+
+// crowd is n different firms, most of them unknown; each is asked by two codes where twice says so.
+func crowd(n int, twice bool) []domicile.Query {
+	code := func(prefix byte, i int) string {
+		digits := fmt.Sprintf("%c%09d", prefix, i)
+		for check := range 10 {
+			if _, err := contracts.ParseCodiceFiscale(digits + strconv.Itoa(check)); err == nil {
+				return digits + strconv.Itoa(check)
+			}
+		}
+		panic("no check digit")
+	}
+	out := make([]domicile.Query, n)
+	for i := range out {
+		cf, err1 := contracts.ParseCodiceFiscale(code('7', 100_000+i))
+		vat, err2 := contracts.ParsePartitaIVA(code('6', 100_000+i))
+		if err := errors.Join(err1, err2); err != nil {
+			panic(err)
+		}
+		out[i] = domicile.Query{Capacity: domicile.Enterprise, Subject: contracts.Subject{CodiceFiscale: cf}}
+		if twice {
+			out[i].Subject.PartitaIVA = vat
+		}
+	}
+	return out
+}
+
+func wantKind(t *testing.T, err error, want contracts.Kind) *contracts.Error {
+	t.Helper()
+	var e *contracts.Error
+	if !errors.As(err, &e) || e.Kind != want {
+		t.Fatalf("%v, want kind %q", err, want)
+	}
+	if e.System != "inipec" {
+		t.Errorf("system %q, want inipec", e.System)
+	}
+	return e
+}
