@@ -87,10 +87,10 @@ func (c *Config) Validate(env contracts.Environment) error {
 	fault := func(path, format string, args ...any) {
 		faults = append(faults, contracts.Faultf(path, format, args...))
 	}
-	for path, endpoint := range map[string]string{"http.endpoint": c.HTTP.Endpoint, "audience": c.Audience} {
-		if u, err := url.Parse(endpoint); err == nil {
+	for _, f := range []struct{ path, endpoint string }{{"http.endpoint", c.HTTP.Endpoint}, {"audience", c.Audience}} {
+		if u, err := url.Parse(f.endpoint); err == nil {
 			if of, known := hosts[u.Hostname()]; known && of != env {
-				fault(path, "is that of %s, not of %s", of, env)
+				fault(f.path, "is that of %s, not of %s", of, env)
 			}
 		}
 	}

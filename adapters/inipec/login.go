@@ -152,9 +152,9 @@ func refusalCode(body []byte) string {
 	}
 	switch {
 	case r.Code != "":
-		return r.Code
+		return wire.Clip(r.Code)
 	case r.HTTPCode != "":
-		return r.HTTPCode
+		return wire.Clip(r.HTTPCode)
 	}
-	return r.Status.String()
+	return wire.Clip(r.Status.String())
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"raccordo/adapters/internal/wire"
 	"raccordo/contracts"
 )
 
@@ -98,7 +99,7 @@ func wspaError(body []byte) (code string, is bool) {
 	if json.Unmarshal(e.Code, &code) != nil {
 		code = "" // absent, or no text: it is an error all the same
 	}
-	return code, true
+	return wire.Clip(code), true
 }
 
 func present(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw, []byte("null")) }

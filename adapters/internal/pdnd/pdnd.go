@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -106,7 +107,7 @@ func (c *Config) Validate(env contracts.Environment, path string) error {
 			}
 		}
 	}
-	for other, host := range tokenHosts {
+	for other, host := range tokenHosts { // at most one fits
 		if other != env && strings.HasPrefix(c.Audience, host+"/") {
 			fault("audience", "is that of %s, not of %s", other, env)
 		}
@@ -124,8 +125,8 @@ func (c *Config) Validate(env contracts.Environment, path string) error {
 	if len(c.Purposes) == 0 {
 		fault("purposes", "want at least one NAME: purposeId")
 	}
-	for name, id := range c.Purposes {
-		if name == "" || !uuid.MatchString(id) {
+	for _, name := range slices.Sorted(maps.Keys(c.Purposes)) {
+		if name == "" || !uuid.MatchString(c.Purposes[name]) {
 			fault("purposes."+name, "want a purposeId (UUID)")
 		}
 	}
@@ -206,12 +207,7 @@ func (c *Client) Close() {
 
 // Purposes lists the configured purpose names, in order.
 func (c *Client) Purposes() []string {
-	names := make([]string, 0, len(c.cfg.Purposes))
-	for name := range c.cfg.Purposes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(c.cfg.Purposes))
 }
 
 // purposeID maps a caller's purpose; one that is not configured may not ask.

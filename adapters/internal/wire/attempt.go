@@ -164,7 +164,7 @@ func (k *call) account(ctx context.Context, a *attempt, at time.Time, took time.
 		done.Status = strconv.Itoa(a.resp.Status)
 		done.ResponseSum = contracts.SumOf(a.resp.Body)
 		if k.req.RemoteID != "" {
-			done.RemoteID = clip(a.resp.Header.Get(k.req.RemoteID))
+			done.RemoteID = Clip(a.resp.Header.Get(k.req.RemoteID))
 		}
 	} else {
 		done.Status = a.fault.word
@@ -178,8 +178,8 @@ func (k *call) account(ctx context.Context, a *attempt, at time.Time, took time.
 	}
 }
 
-// clip bounds an id of the peer's to what is fit for a log line: 128 printable ASCII characters.
-func clip(s string) string {
+// Clip bounds an id of the peer's to what is fit for a log line: 128 printable ASCII characters.
+func Clip(s string) string {
 	if len(s) > 128 {
 		s = s[:128]
 	}

@@ -166,7 +166,7 @@ func Kind(status int) contracts.Kind {
 func (r *Response) Err(ctx context.Context, code string) *contracts.Error {
 	k := r.call
 	e := contracts.Errorf(Kind(r.Status), "%s: status %s", k.req.Route, strconv.Itoa(r.Status))
-	e.Code = clip(code)
+	e.Code = Clip(code)
 	if after, ok := After(r.Header, k.client.clock.Now()); ok && e.Retryable() {
 		e.After = after
 	}

@@ -31,14 +31,14 @@ func ParseProblem(body []byte) Problem {
 	}
 	p := Problem{
 		Type: text(raw["type"]), Title: text(raw["title"]), Detail: text(raw["detail"]),
-		Status: text(raw["status"]), CorrelationID: clip(text(raw["correlationId"])),
+		Status: text(raw["status"]), CorrelationID: Clip(text(raw["correlationId"])),
 	}
 	var errs []struct {
 		Code json.RawMessage `json:"code"`
 	}
 	if json.Unmarshal(raw["errors"], &errs) == nil {
 		for _, e := range errs[:min(len(errs), 16)] {
-			if code := clip(text(e.Code)); code != "" {
+			if code := Clip(text(e.Code)); code != "" {
 				p.Codes = append(p.Codes, code)
 			}
 		}
