@@ -13,8 +13,8 @@
 // signer, expired or without the scope pec-pa (401); a body that is not the contract's, an instant that cannot be read,
 // no code, or more than 10,000 (400).
 //
-// Answers are valid by the contract unless a switch says otherwise: Settings.NullList, Settings.Professionals set to
-// Shape2024. By the manual, and against the OpenAPI file, the token is plain text.
+// Answers are valid by the published files, which demand no member; the two that are not, or cannot be told: the token
+// is plain text, by the manual and against the file, and attestations have no file.
 //
 // Known gaps: Registro Imprese, on the same gateway, is another mock's. How long a fetched list is kept, what a token's
 // life is, and what the signed attestation looks like are assumed: 72 hours, 10 minutes, a labelled stand-in for a PDF.
