@@ -308,11 +308,15 @@ func TestQuirksChangeTheFormAndNotTheMeaning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, all := everyKind(t, WithQuirks(q))
 			for kind, raw := range all {
-				if err := opensslVerify(t, raw, m.RootsPEM()); err != nil {
+				if _, err := verify(t, raw, m.RootsPEM(), time.Time{}); err != nil {
 					t.Errorf("%s: %v", kind, err)
 				}
 			}
-			if all["avvenuta-consegna nessuno completa"] == nil || !bytes.Contains(open(t, all["avvenuta-consegna nessuno completa"]).original, []byte("Buongiorno.")) {
+			const complete = "avvenuta-consegna nessuno completa" // the oracle on one of each form: a process is dear
+			if err := opensslVerify(t, all[complete], m.RootsPEM()); err != nil {
+				t.Errorf("%s: %v", complete, err)
+			}
+			if !bytes.Contains(open(t, all[complete]).original, []byte("Buongiorno.")) {
 				t.Error("no complete delivery with its original")
 			}
 		})

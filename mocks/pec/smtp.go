@@ -322,7 +322,7 @@ func (s *submitter) answerBadly(f lab.Fault, reply *smtp.SMTPError) error {
 		s.write([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html></html>\r\n"))
 		return net.ErrClosed
 	case lab.Huge:
-		s.write(bytes.Repeat([]byte("250-2.0.0 "+strings.Repeat("a", 1012)+"\r\n"), 1<<16))
+		s.write(bytes.Repeat([]byte("250-2.0.0 "+strings.Repeat("a", 1012)+"\r\n"), 1<<14)) // 16 MiB
 		return net.ErrClosed
 	case lab.Slow:
 		if f.Wait == 0 {
