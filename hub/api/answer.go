@@ -30,7 +30,7 @@ func (a *answer) failure() error {
 	}
 	effects := a.call != nil && a.call.Op.Effect != contracts.Read
 	return &contracts.Error{
-		Kind: kindOf(a.status, effects), System: "hub", Operation: a.operation(), After: a.after,
+		Kind: kindOfStatus(a.status, effects), System: "hub", Operation: a.operation(), After: a.after,
 		Err: fmt.Errorf("status %d without a problem of the hub", a.status),
 	}
 }

@@ -108,16 +108,18 @@ func (p pinned) pin(call *contracts.Call) *contracts.Call {
 }
 
 // Run asks and waits for the answer, until shortly before the deadline of ctx; a call that has become a ticket by then
-// is Pending. Where the connection is lost after the request has left, a Read is Unavailable; a Write or Once is
+// is Pending. Without a deadline it waits as long as the hub lets it. Where the connection is lost after the request has left, a Read is Unavailable; a Write or Once is
 // Uncertain, and names its ticket: ask for that, or Submit again with the same key, which never does it twice.
 func (c *Client) Run(ctx context.Context, call *contracts.Call) (any, error) {
-	prefer := ""
+	prefer, patience := "", time.Duration(0)
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
-		if wait := left - min(left/10, 200*time.Millisecond); wait >= time.Millisecond { // the way back takes time too
-			prefer = "wait=" + strconv.FormatFloat(wait.Seconds(), 'f', 3, 64)
+		patience = left - min(left/10, 200*time.Millisecond) // the way back takes time too
+		if patience >= time.Millisecond {
+			prefer = "wait=" + strconv.FormatFloat(patience.Seconds(), 'f', 3, 64)
 		}
 	}
+	until := time.Now().Add(patience)
 	ans, err := c.ask(ctx, call, prefer)
 	if err != nil {
 		return nil, err
@@ -137,9 +139,41 @@ func (c *Client) Run(ctx context.Context, call *contracts.Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, &contracts.Error{Kind: contracts.Pending, System: "hub", Operation: call.Op.Name, Ticket: t.ID, After: ans.after}
+		return c.follow(ctx, call, t, until)
 	}
 	return nil, ans.failure()
+}
+
+// Pauses between two looks at a ticket: short at first, since the hub has just been waiting for it, then longer.
+const firstPause, lastPause = 100 * time.Millisecond, 2 * time.Second
+
+// follow looks at a ticket until it is settled or the caller's patience is at an end.
+func (c *Client) follow(ctx context.Context, call *contracts.Call, t contracts.Ticket, until time.Time) (any, error) {
+	pending := &contracts.Error{Kind: contracts.Pending, System: "hub", Operation: call.Op.Name, Ticket: t.ID}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if t.State.Settled() {
+			if err := t.Failure(); err != nil {
+				return nil, err
+			}
+			return call.Op.Response(t.Result)
+		}
+		if time.Until(until) < pause {
+			return nil, pending
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, pending
+		}
+		got, err := c.Ticket(contracts.WithCaller(ctx, call.Caller), t.ID)
+		if err != nil {
+			return nil, pending // it is accepted, whatever became of this look
+		}
+		t = got
+	}
 }
 
 // Submit leaves the call with the hub and returns its ticket. Submitting again with the same key returns the same

@@ -128,8 +128,13 @@ func (s *Server) body(r *request) ([]byte, bool) {
 	return body, true
 }
 
-// detail is an error's cause, without the Kind in front of it.
+// detail is an error's cause, without the Kind in front of it, and without the text that was no instant: it may be
+// anything that was put in the wrong place.
 func detail(err error) string {
+	var instant *time.ParseError
+	if errors.As(err, &instant) {
+		return "want instants as in RFC 3339, such as 2026-03-31T12:00:00+02:00"
+	}
 	var e *contracts.Error
 	if errors.As(err, &e) && e.Err != nil {
 		return e.Err.Error()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"raccordo/contracts"
@@ -42,9 +43,19 @@ func ProblemOf(err error) Problem {
 		RetryAfter: max(0, min(e.After, maxAfter)).Seconds(),
 	}
 	if e.Err != nil && e.Kind != contracts.Internal { // what went wrong inside is for the log
-		p.Detail = e.Err.Error()
+		p.Detail = clip(e.Err.Error())
 	}
 	return p
+}
+
+// maxDetail bounds the text of a problem, which may quote a key that the caller sent.
+const maxDetail = 2000
+
+func clip(s string) string {
+	if len(s) <= maxDetail {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxDetail], "") + " …"
 }
 
 // Err gives the Problem as the error it was made from. An unknown kind is an error of its own.

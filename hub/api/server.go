@@ -80,7 +80,7 @@ func NewServer(cfg Config, opt Options, backend Backend) (*Server, error) {
 func opPath(name string) (string, error) {
 	need, verb, ok := strings.Cut(name, ".")
 	if !ok || !segment(need) || !segment(verb) || need == "tickets" || need == "events" {
-		return "", fmt.Errorf("operation %q: want need.verb in lower-case letters, digits and hyphens", name)
+		return "", fmt.Errorf("operation %q: want need.verb in lower-case letters, digits, hyphens and underscores", name)
 	}
 	return "/v1/" + need + "/" + verb, nil
 }

@@ -64,9 +64,9 @@ func title(k contracts.Kind) string {
 	return "Fault of the hub"
 }
 
-// kindOf is what a status says where the answer names no kind: a proxy's page, say. It never says NotFound, which only
+// kindOfStatus is what a status says where the answer names no kind: a proxy's page, say. It never says NotFound, which only
 // the hub itself may claim. Where something may have happened (effects) a gateway's error is Uncertain.
-func kindOf(status int, effects bool) contracts.Kind {
+func kindOfStatus(status int, effects bool) contracts.Kind {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
 		return contracts.Denied

@@ -30,6 +30,9 @@ type Sharer struct {
 	flying  sync.WaitGroup
 }
 
+// maxFlights bounds the flights of one Sharer: callers may leave theirs behind.
+const maxFlights = 10_000
+
 // A twin is what calls must have in common: a digest, so that no request stays in memory by being a key.
 type twin [sha256.Size]byte
 
@@ -84,6 +87,10 @@ func (s *Sharer) Stage(next Func) Func {
 		}
 		f := s.flights[key]
 		if f == nil {
+			if len(s.flights) >= maxFlights {
+				s.mu.Unlock()
+				return nil, refuse(contracts.Throttled, c.At, c, placeAfter, "our own limit: %d calls under way", maxFlights)
+			}
 			f = &flight{done: make(chan struct{})}
 			s.flights[key] = f
 			s.flying.Add(1)
@@ -95,6 +102,19 @@ func (s *Sharer) Stage(next Func) Func {
 		s.mu.Unlock()
 		return s.ride(ctx, c, f)
 	}
+}
+
+// ShareState is a Sharer at one instant, for metrics and the console.
+type ShareState struct {
+	Flights int // under way
+	Kept    int // answers kept, those out of date that nobody asked for again included
+}
+
+// State tells how the Sharer stands.
+func (s *Sharer) State() ShareState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ShareState{Flights: len(s.flights), Kept: len(s.kept.slots)}
 }
 
 // Wait waits until no flight is under way, for whoever closes what flights use. No call may come in meanwhile.

@@ -253,6 +253,25 @@ func TestKeptAnswersStayBounded(t *testing.T) {
 		ok(t, err)
 	}
 	equal(t, "asked", b.asked, 4)
-	equal(t, "kept", len(b.sharer.kept.slots), 2)
-	equal(t, "flights left", len(b.sharer.flights), 0)
+	equal(t, "state", b.sharer.State(), ShareState{Kept: 2})
+}
+
+func TestFlightsStayBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSharer(ShareConfig{Timeout: time.Minute, Size: 1}, contracts.SystemClock{}, &proofs{})
+		run := Chain(hangs, s.Stage)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for n := range maxFlights {
+			_, err := run(gone, aCall(opRead, n))
+			kindOf(t, err, contracts.Canceled)
+		}
+		equal(t, "flights left behind", s.State().Flights, maxFlights)
+		_, err := run(t.Context(), aCall(opRead, maxFlights))
+		kindOf(t, err, contracts.Throttled)
+		equal(t, "our own refusal", Refused(err), true)
+		s.Wait()
+		equal(t, "flights once their time is over", s.State().Flights, 0)
+	})
 }
