@@ -133,3 +133,56 @@ func (b *Box) ticket(q store.Querier, r *row, who contracts.Caller, answer []byt
 	}
 	return t, nil
 }
+
+// A Kept is bytes that were frozen for a ticket.
+type Kept struct {
+	Name  string
+	Sum   contracts.Sum
+	Bytes []byte
+}
+
+// Kept gives the bytes frozen for a ticket, by name, for evidence; none once a secret's were erased.
+func (b *Box) Kept(ctx context.Context, id string) (all []Kept, err error) {
+	err = b.store.Read(ctx, func(v *store.View) error {
+		all = nil
+		rows, err := v.Query(`SELECT name, sum, bytes FROM outbox_hold WHERE id = ? ORDER BY name`, id)
+		if err != nil {
+			return fmt.Errorf("read kept bytes: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var (
+				k   Kept
+				sum []byte
+			)
+			if err := rows.Scan(&k.Name, &sum, &k.Bytes); err != nil {
+				return fmt.Errorf("read kept bytes: %w", err)
+			}
+			copy(k.Sum[:], sum)
+			all = append(all, k)
+		}
+		return rows.Err()
+	})
+	for i := range all {
+		if all[i].Bytes, err = b.store.Unseal(inHold, id+"/"+all[i].Name, all[i].Bytes); err != nil {
+			return nil, err
+		}
+	}
+	return all, err
+}
+
+// Request gives what a ticket asks, in its redacted form where it has one and is settled. For evidence and operators.
+func (b *Box) Request(ctx context.Context, id string) (req any, err error) {
+	err = b.store.Read(ctx, func(v *store.View) error {
+		r, err := byID(v, id)
+		if noRows(err) {
+			return b.fault(contracts.NotFound, "ticket", "no such ticket")
+		}
+		if err != nil {
+			return fmt.Errorf("read ticket: %w", err)
+		}
+		req, err = b.requestOf(v, r)
+		return err
+	})
+	return req, err
+}
