@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -151,15 +152,48 @@ func (e *Error) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*e = Error{Kind: j.Kind, System: j.System, Operation: j.Operation, Code: j.Code, Ticket: j.Ticket,
-		After: time.Duration(j.After * float64(time.Second))}
+		After: seconds(j.After)}
 	if j.Detail != "" {
 		e.Err = errors.New(j.Detail)
 	}
 	return nil
 }
 
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// seconds is a number of seconds as a duration: never negative, and bounded, since a peer may have written it.
+func seconds(s float64) time.Duration {
+	const most = 366 * 24 * 3600
+	if !(s > 0) {
+		return 0
+	}
+	return time.Duration(math.Round(min(s, most) * float64(time.Second)))
+}
+
+// Unwrap gives the cause, without the Kind that it may have had: whoever wrapped it chose another, and errors.Is must
+// not find both.
+func (e *Error) Unwrap() error {
+	if e.Err == nil {
+		return nil
+	}
+	return cause{e.Err}
+}
+
+// A cause is an error whose Kind no longer counts; everything else in its chain is found as before.
+type cause struct{ err error }
+
+func (c cause) Error() string { return c.err.Error() }
+
+func (c cause) Is(target error) bool {
+	_, isKind := target.(Kind)
+	return !isKind && errors.Is(c.err, target)
+}
+
+func (c cause) As(target any) bool {
+	switch target.(type) {
+	case **Error, *Kind:
+		return false
+	}
+	return errors.As(c.err, target)
+}
 
 // Is reports whether target is this error's Kind.
 func (e *Error) Is(target error) bool {

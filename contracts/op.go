@@ -120,7 +120,11 @@ func decodeRequest[T any](b []byte) (any, error) {
 	if err := UnmarshalStrict(b, &v); err != nil {
 		return nil, &Error{Kind: Invalid, Err: err}
 	}
-	if val, ok := any(v).(Validator); ok {
+	val, ok := any(v).(Validator)
+	if !ok {
+		val, ok = any(&v).(Validator) // with a pointer's method a request would pass unchecked
+	}
+	if ok {
 		if err := val.Validate(); err != nil {
 			return nil, &Error{Kind: Invalid, Err: err}
 		}

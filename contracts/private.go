@@ -89,7 +89,7 @@ var errAddress = errors.New("address: want ASCII local-part@domain.tld, at most 
 func ParseAddress(s string) (Address, error) {
 	s = strings.Trim(s, " \t")
 	local, domain, ok := strings.Cut(s, "@")
-	if !ok || len(s) > maxAddress || len(local) > 64 || !dotAtom(local, atext) || !dotAtom(domain, label) || !strings.Contains(domain, ".") {
+	if !ok || len(s) > maxAddress || len(local) > 64 || !dotAtom(local, atext) || !hostname(domain) {
 		return Address{}, errAddress
 	}
 	return Address{local + "@" + strings.ToLower(domain)}, nil
@@ -107,6 +107,18 @@ func dotAtom(s string, allowed func(byte) bool) bool {
 		}
 	}
 	return true
+}
+
+// hostname is two labels or more, none of which looks like an option of a command (RFC 1123 section 2.1).
+func hostname(s string) bool {
+	labels := 0
+	for l := range strings.SplitSeq(s, ".") {
+		if len(l) == 0 || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+		labels++
+	}
+	return labels > 1 && dotAtom(s, label)
 }
 
 func alnum(c byte) bool {
