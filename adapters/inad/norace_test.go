@@ -1,0 +1,5 @@
+//go:build !race
+
+package inad
+
+const raceEnabled = false
