@@ -42,7 +42,7 @@ type Fault struct {
 	// connection that stands already, it acts as Drop.
 	Match string
 	Times int           // how many exchanges it spoils; 0: until cleared
-	Wait  time.Duration // real time waited first; Slow without it waits 20 s
+	Wait  time.Duration // real time waited first; Slow waits between work and answer, and without it 20 s
 	Do    Misdeed
 	// Status is the answer's status, for Do Status.
 	Status int

@@ -167,9 +167,9 @@ func (x *exchanger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := &note{}
 	n.fault, n.faulty = o.Fault()
 	switch {
-	case !x.pause(r.Context(), n.fault):
+	case !Pause(r.Context(), x.b, n.fault.before()):
 		n.refused = "the client gave up waiting"
-		a.status = 499
+		a.status = gaveUp
 	case n.faulty && x.instead(n.fault, a):
 	case len(body) > requestLimit:
 		n.refused = "request body above 8 MiB"
@@ -180,16 +180,31 @@ func (x *exchanger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o.fault, o.faulty = n.fault, n.faulty
 	o.Record(strconv.Itoa(a.status), rawRequest(r, body), a.raw(), n.parsed, n.refused)
+	if !Pause(r.Context(), x.b, n.fault.after()) {
+		a.status = gaveUp
+	}
 	x.deliver(w, a, n)
 }
 
-// pause waits as the fault says, in real time; false when the client or the bench went away meanwhile.
-func (x *exchanger) pause(ctx context.Context, f Fault) bool {
-	wait := f.Wait
-	if f.Do == Slow && wait == 0 {
-		wait = defaultSlow
+// gaveUp stands for a client that went away; nothing can be answered.
+const gaveUp = 499
+
+// before is the wait ahead of the work, after the one between work and answer; one of them is zero.
+func (f Fault) before() time.Duration {
+	if f.Do == Slow {
+		return 0
 	}
-	return Pause(ctx, x.b, wait)
+	return f.Wait
+}
+
+func (f Fault) after() time.Duration {
+	switch {
+	case f.Do != Slow:
+		return 0
+	case f.Wait == 0:
+		return defaultSlow
+	}
+	return f.Wait
 }
 
 // Pause waits d of real time; false when the context ended or the bench began to close before that.
@@ -282,7 +297,7 @@ func (x *exchanger) deliver(w http.ResponseWriter, a *answer, n *note) {
 			return
 		}
 	}
-	if a.status == 499 {
+	if a.status == gaveUp {
 		hijack(w, nil)
 		return
 	}
