@@ -28,16 +28,16 @@ type world struct {
 	box   mock.Account
 }
 
-func newWorld(t *testing.T, change func(*Config), opts ...mock.Option) *world {
+func newWorld(t *testing.T, change func(*Config, *lab.Bench), opts ...mock.Option) *world {
 	t.Helper()
 	w := &world{mock: mock.New(opts...)}
 	w.bench = lab.Start(t, w.mock)
 	w.box = w.mock.Accounts()[0]
-	c := w.config(t)
+	c := w.settings(t)
 	c.DeniedPause = 0
 	c.Mailboxes[0].PerMinute = 1000
 	if change != nil {
-		change(c)
+		change(c, w.bench)
 	}
 	if err := c.Validate(contracts.Attestazione); err != nil {
 		t.Fatalf("validate: %v", err)
@@ -56,7 +56,7 @@ func newWorld(t *testing.T, change func(*Config), opts ...mock.Option) *world {
 	return w
 }
 
-func (w *world) config(t *testing.T) *Config {
+func (w *world) settings(t *testing.T) *Config {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name string, b []byte) string {

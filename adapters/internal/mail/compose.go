@@ -67,6 +67,9 @@ func (d Draft) Bytes() ([]byte, error) {
 	if _, err := m.WriteTo(&b); err != nil {
 		return nil, contracts.Errorf(contracts.Internal, "compose: render failed (%T)", err)
 	}
+	if !bytes.HasSuffix(b.Bytes(), []byte("\r\n")) {
+		b.WriteString("\r\n") // the dot stands on a line of its own, so the wire would add it to the frozen bytes
+	}
 	if err := wireForm(b.Bytes()); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ var errTooMuch = errors.New("the server says more than was asked")
 type metered struct {
 	net.Conn
 	left atomic.Int64
+	lost atomic.Bool // the connection itself broke: the library hides that from its callers
 }
 
 // Read fails once the allowance is used up.
@@ -52,5 +53,8 @@ func (c *metered) Read(b []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(int64(-n))
+	if err != nil {
+		c.lost.Store(true)
+	}
 	return n, err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -244,7 +243,6 @@ func (s *Session) search(criteria *imap.SearchCriteria, after uint32, limit int)
 // fault says in our words what went wrong: a server's text may name the user, a parser's quotes the bytes.
 func (s *Session) fault(command string, err error) error {
 	var no *imap.Error
-	var netErr net.Error
 	switch {
 	case errors.As(err, &no):
 		kind := contracts.Unavailable
@@ -266,10 +264,10 @@ func (s *Session) fault(command string, err error) error {
 		return e
 	case s.ctx() != nil:
 		return contracts.Errorf(contracts.Unavailable, "imap %s: %w", command, s.ctx())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &netErr):
-		return contracts.Errorf(contracts.Unavailable, "imap %s: %w", command, broken(err))
+	case s.meter.lost.Load():
+		return contracts.Errorf(contracts.Unavailable, "imap %s: connection lost", command)
 	}
-	return contracts.Errorf(contracts.Malformed, "imap %s: the answer breaks the protocol, or stops within it", command)
+	return contracts.Errorf(contracts.Malformed, "imap %s: the answer breaks the protocol", command)
 }
 
 func refusal(err error) bool {

@@ -133,7 +133,7 @@ func (s *Submitter) session(ctx context.Context) (c *submission, release func(),
 	return c, release, nil
 }
 
-func (s *Submitter) open(ctx context.Context) (c *submission, release func(), fail *Failure) {
+func (s *Submitter) open(ctx context.Context) (_ *submission, release func(), fail *Failure) {
 	conn, bare, err := s.server.dial(ctx)
 	if err != nil {
 		f := failure(ctx, PhaseConnect, err)
@@ -143,10 +143,10 @@ func (s *Submitter) open(ctx context.Context) (c *submission, release func(), fa
 		}
 		return nil, nil, f
 	}
-	release = guard(ctx, bare)
+	unguard := guard(ctx, bare)
 	defer func() {
 		if fail != nil {
-			release()
+			unguard()
 			_ = bare.Close()
 		}
 	}()
@@ -173,7 +173,7 @@ func (s *Submitter) open(ctx context.Context) (c *submission, release func(), fa
 			return nil, nil, failure(ctx, PhaseAuth, err)
 		}
 	}
-	return &submission{client: client, bare: bare, last: time.Now()}, release, nil
+	return &submission{client: client, bare: bare, last: time.Now()}, unguard, nil
 }
 
 func (s *Submitter) mechanism(client *smtp.Client, password string) sasl.Client {

@@ -1,0 +1,211 @@
+package pec
+
+import (
+	"bytes"
+	"errors"
+	"mime/multipart"
+	"net/textproto"
+	"strings"
+	"testing"
+)
+
+func TestPartsAreCutExactly(t *testing.T) {
+	for _, tc := range []struct {
+		name, boundary, body string
+		want                 []string
+		err                  error
+	}{
+		{name: "plain", boundary: "x", body: "--x\r\na\r\n--x\r\nb\r\n--x--\r\n", want: []string{"a", "b"}},
+		{name: "preamble and epilogue", boundary: "x", body: "hello --x\r\n--x\r\na\r\n--x--\r\nbye\r\n--x\r\n", want: []string{"a"}},
+		{name: "a part's own line end is part of it", boundary: "x", body: "--x\r\na\r\n\r\n--x--", want: []string{"a\r\n"}},
+		{name: "empty parts", boundary: "x", body: "--x\r\n\r\n--x\r\n--x--", want: []string{"", ""}},
+		{name: "bare line feeds", boundary: "x", body: "--x\na\n--x--\n", want: []string{"a"}},
+		{name: "blanks behind a boundary", boundary: "x", body: "--x \t\r\na\r\n--x-- \r\n", want: []string{"a"}},
+		{name: "a longer boundary is another", boundary: "x", body: "--x\r\n--x1\r\na\r\n--x1--\r\n--x--\r\n", want: []string{"--x1\r\na\r\n--x1--"}},
+		{name: "a boundary within a line is none", boundary: "x", body: "--x\r\na --x\r\n>--x--\r\n--x--\r\n", want: []string{"a --x\r\n>--x--"}},
+		{name: "not closed", boundary: "x", body: "--x\r\na\r\n", err: errTruncated},
+		{name: "not begun", boundary: "x", body: "a\r\n", err: errTruncated},
+		{name: "closed at once", boundary: "x", body: "--x--\r\n", want: nil},
+		{name: "too many", boundary: "x", body: strings.Repeat("--x\r\n\r\n", maxParts+2) + "--x--", err: errParts},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			parts, err := splitParts([]byte(tc.body), tc.boundary)
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("error %v, want %v", err, tc.err)
+			}
+			if len(parts) != len(tc.want) {
+				t.Fatalf("%d parts %q, want %q", len(parts), parts, tc.want)
+			}
+			for i := range parts {
+				if string(parts[i]) != tc.want[i] {
+					t.Errorf("part %d is %q, want %q", i, parts[i], tc.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestHeadersOfTheWire(t *testing.T) {
+	e, err := readEntity([]byte("Subject: a\r\n b\r\n\tc\r\nX-TipoRicevuta : breve\r\nEmpty:\r\nContent-Type: multipart/signed; micalg=sha-256; \r\n\tboundary=\"----=_P\"\r\n\r\nbody"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, params := e.contentType()
+	if e.get("subject") != "a b c" || e.get("x-tiporicevuta") != "breve" || e.get("empty") != "" || params["boundary"] != "----=_P" || string(e.body) != "body" {
+		t.Errorf("read %+v", e)
+	}
+	for _, bad := range []string{" folded first: x\r\n\r\n", "no colon\r\n\r\n", ": no name\r\n\r\n", "a b: blank in name\r\n\r\n"} {
+		if _, err := readEntity([]byte(bad)); err == nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+func TestNamesOfParts(t *testing.T) {
+	for header, want := range map[string]string{
+		"Content-Type: application/xml; name=\"DatiCert.xml\"":                                    "daticert.xml",
+		"Content-Type: application/xml; name=daticert.xml":                                        "daticert.xml",
+		"Content-Type: application/xml; name = daticert.xml ;":                                    "daticert.xml",
+		"Content-Type: application/xml; name=dati cert.xml":                                       "dati cert.xml",
+		"Content-Type: application/xml; name=daticert.xml; name=evil.xml":                         "daticert.xml",
+		"Content-Type: application/xml\r\nContent-Disposition: inline; filename=\"daticert.xml\"": "daticert.xml",
+		"Content-Type: application/xml; name=a\r\nContent-Disposition: inline; filename=b":        "b",
+		"Content-Type: application/xml":                                                           "",
+		"Content-Type: ;;;===":                                                                    "",
+	} {
+		e, err := readEntity([]byte(header + "\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.filename(); got != want {
+			t.Errorf("%q: %q, want %q", header, got, want)
+		}
+	}
+}
+
+func TestTransferEncodings(t *testing.T) {
+	for _, tc := range []struct{ encoding, text, want string }{
+		{"base64", "Y2lh\r\n  bw==\r\n", "ciao"},
+		{"BASE64", "Y2lhbw==", "ciao"},
+		{"quoted-printable", "=E8 vero=\r\n!", "\xe8 vero!"},
+		{"8bit", "ciao", "ciao"},
+		{"", "ciao", "ciao"},
+	} {
+		e := entity{fields: []field{{"content-transfer-encoding", tc.encoding}}, body: []byte(tc.text)}
+		if got, err := e.decoded(100); err != nil || string(got) != tc.want {
+			t.Errorf("%s: %q %v, want %q", tc.encoding, got, err, tc.want)
+		}
+	}
+	for name, e := range map[string]entity{
+		"noise in base64": {fields: []field{{"content-transfer-encoding", "base64"}}, body: []byte("a*b")},
+		"too much":        {body: []byte(strings.Repeat("x", 101))},
+	} {
+		if _, err := e.decoded(100); err == nil {
+			t.Errorf("%s was decoded", name)
+		}
+	}
+}
+
+func FuzzSplitParts(f *testing.F) {
+	f.Add([]byte("preamble\r\n--x\r\na\r\n--x\r\nb\r\n--x--\r\n"), "x")
+	f.Add([]byte("------=_Part_1\r\nContent-Type: text/plain\r\n\r\nhello\r\n------=_Part_1--"), "----=_Part_1")
+	f.Add([]byte("--a\n--ab\n--a--\n"), "a")
+	f.Fuzz(func(t *testing.T, body []byte, boundary string) {
+		if boundary == "" || strings.ContainsAny(boundary, "\r\n") {
+			t.Skip()
+		}
+		parts, err := splitParts(body, boundary)
+		if err != nil && parts != nil {
+			t.Fatal("parts together with an error")
+		}
+		total := 0
+		for _, p := range parts {
+			total += len(p)
+			if bytes.HasPrefix(p, []byte("--"+boundary+"\r\n")) {
+				t.Fatal("a boundary was taken for content")
+			}
+		}
+		if total > len(body) || len(parts) > maxParts {
+			t.Fatalf("%d bytes in %d parts of %d bytes", total, len(parts), len(body))
+		}
+	})
+}
+
+// FuzzPartsRoundTrip: what the standard library's writer puts together comes apart as it was.
+func FuzzPartsRoundTrip(f *testing.F) {
+	f.Add("hello\r\n", "--x\r\n", "")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		var buf bytes.Buffer
+		w := multipart.NewWriter(&buf)
+		for _, text := range []string{a, b, c} {
+			if strings.Contains(text, w.Boundary()) {
+				t.Skip()
+			}
+			p, err := w.CreatePart(textproto.MIMEHeader{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		parts, err := splitParts(buf.Bytes(), w.Boundary())
+		if err != nil || len(parts) != 3 {
+			t.Fatalf("%d parts, %v", len(parts), err)
+		}
+		for i, text := range []string{a, b, c} {
+			if got := strings.TrimPrefix(string(parts[i]), "\r\n"); got != text {
+				t.Fatalf("part %d is %q, want %q", i, got, text)
+			}
+		}
+	})
+}
+
+func FuzzReader(f *testing.F) {
+	for _, tipo := range tipi {
+		f.Add(receiptOf(tipo).seal(f, usual()))
+	}
+	whole := receiptOf(tipoConsegna)
+	whole.original = within(tipoAccettazione)
+	f.Add(whole.seal(f, usual()))
+	f.Add([]byte("From: a@b.test\r\nX-Trasporto: errore\r\n\r\nhello"))
+	f.Add([]byte("X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n--x--"))
+	r := office(usual())
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got := r.read(raw, seenAt, seenAt)
+		if got.kind == "" || got.receipt.Verdict == "" {
+			t.Fatal("a message without kind or verdict")
+		}
+		if got.receipt.Verdict.Counts() && got.receipt.Signer != signing {
+			t.Fatal("believed somebody else")
+		}
+		if strings.HasPrefix(got.kind, kindPrefix) && got.receipt.Reason == "" && got.kind != KindEnvelope && got.ref == "" {
+			t.Fatalf("%s without ticket and reason", got.kind)
+		}
+		if _, err := event(&mailbox{}, got, "x"); err != nil {
+			t.Fatalf("its data cannot be stored: %v", err)
+		}
+	})
+}
+
+func FuzzSignature(f *testing.F) {
+	body := receiptOf(tipoAccettazione).body()
+	f.Add(usual().sign(f, body))
+	f.Add([]byte{0x30, 0x80, 0x06, 0x01, 0x00, 0x00, 0x00})
+	f.Add(bytes.Repeat([]byte{0x30, 0x80}, 50))
+	f.Fuzz(func(t *testing.T, p7s []byte) {
+		p := verify(usual().pool, body, p7s, signing, seenAt)
+		if p.verdict == "" {
+			t.Fatal("no verdict")
+		}
+		if p.doubt == "P7S_PANIC" {
+			t.Fatal("the library panics; its input must be checked before")
+		}
+		if verify(usual().pool, append([]byte("x"), body...), p7s, signing, seenAt).verdict.Counts() {
+			t.Fatal("believed bytes that were not signed")
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package pec
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestSignaturesOfAnotherMaker checks what OpenSSL signs: the forms that providers use, and those that this program
+// must call unverifiable instead of forged.
+func TestSignaturesOfAnotherMaker(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("no openssl on this machine")
+	}
+	dir := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Gestore"}, EmailAddresses: []string{signing},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0), SubjectKeyId: []byte{1, 2, 3}}
+	leaf := issued(t, template, template, key, &key.PublicKey)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	write := func(name, kind string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	cert, secret := write("cert.pem", "CERTIFICATE", leaf.Raw), write("key.pem", "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
+	l := receiptOf(tipoAccettazione)
+	content := filepath.Join(dir, "content")
+	if err := os.WriteFile(content, l.body(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name  string
+		args  []string
+		want  Verdict
+		doubt string
+		note  string
+	}{
+		{name: "SHA-256", args: []string{"-md", "sha256"}, want: Valid},
+		{name: "SHA-1", args: []string{"-md", "sha1"}, want: Valid, note: NoteSHA1},
+		{name: "SHA-512", args: []string{"-md", "sha512"}, want: Valid},
+		{name: "no attributes", args: []string{"-md", "sha256", "-noattr"}, want: Valid},
+		{name: "no certificate inside", args: []string{"-md", "sha256", "-nocerts"}, want: Unverifiable, doubt: "NO_CERTIFICATE"},
+		{name: "signer by key identifier", args: []string{"-md", "sha256", "-keyid"}, want: Unverifiable, doubt: "NO_KNOWN_SIGNER"},
+		{name: "RSASSA-PSS", args: []string{"-md", "sha256", "-keyopt", "rsa_padding_mode:pss"}, want: Unverifiable, doubt: "ALGORITHM"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "p7s")
+			args := append([]string{"cms", "-sign", "-binary", "-in", content, "-signer", cert, "-inkey", secret, "-outform", "DER", "-out", out}, tc.args...)
+			if text, err := exec.CommandContext(t.Context(), openssl, args...).CombinedOutput(); err != nil {
+				t.Skipf("this openssl cannot sign so: %s", text)
+			}
+			p7s, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := office(usual())
+			r.roots = pool
+			got := r.read(l.wrap(l.body(), p7s), seenAt, seenAt).receipt
+			if got.Verdict != tc.want || got.Doubt != tc.doubt || (tc.note != "") != (len(got.Notes) == 1 && got.Notes[0] == tc.note) {
+				t.Errorf("%s (%s) notes %v, want %s (%s) %s", got.Verdict, got.Doubt, got.Notes, tc.want, tc.doubt, tc.note)
+			}
+		})
+	}
+}
