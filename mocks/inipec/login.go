@@ -98,7 +98,7 @@ func (m *Mock) checkLogin(r *http.Request) (Login, string) {
 	if rule := m.checkHeader(header); rule != "" {
 		return Login{}, rule
 	}
-	jws, err := jose.ParseSigned(compact, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
 	if err == nil {
 		_, err = jws.Verify(m.cert.PublicKey)
 	}
@@ -210,7 +210,7 @@ func (m *Mock) checkToken(r *http.Request) string {
 	if !ok {
 		return "token: no bearer token"
 	}
-	jws, err := jose.ParseSigned(compact, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return "token: not one of this gateway's"
 	}

@@ -14,7 +14,11 @@ import (
 )
 
 // A Mock plays one supplier. Attach opens what it serves on the bench and returns; what it started ends with the bench
-// (see Bench.Closing).
+// (see Bench.Closing and Bench.OnClose).
+//
+// Three more methods are optional. Business() []string gives the globs over "mock label" that Misbehave spoils; without
+// it, all of the mock's exchanges. Problem(status int) (contentType string, body []byte) gives the body of an injected
+// status in the supplier's own shape. Own() []Misdeed lists what the mock does itself (see FaultOf).
 type Mock interface {
 	Name() string
 	Attach(b *Bench) error

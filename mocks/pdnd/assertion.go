@@ -102,7 +102,7 @@ func (m *Mock) checkHeader(h map[string]json.RawMessage) string {
 }
 
 func (m *Mock) checkSignature(compact string) string {
-	jws, err := jose.ParseSigned(compact, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
 	if err == nil {
 		_, err = jws.Verify(&m.client.PublicKey)
 	}

@@ -147,7 +147,7 @@ func (m *Mock) admits(audience, authorization string) (status int, rule string) 
 
 // read opens a voucher with the published keys.
 func (m *Mock) read(token string) (v voucher, rule string) {
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil || len(jws.Signatures) != 1 {
 		return v, "voucher: not a compact JWS signed with RS256"
 	}
