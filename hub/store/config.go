@@ -1,11 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
-
-	"context"
 
 	"raccordo/contracts"
 )

@@ -112,7 +112,11 @@ func (s *Store) open(ctx context.Context) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return contracts.Errorf(contracts.Unavailable, "open store: %w", err)
 	}
-	s.fresh = info.Size() == 0
+	if s.fresh = info.Size() == 0; s.fresh {
+		if err := syncFolder(filepath.Dir(s.cfg.Path)); err != nil {
+			return contracts.Errorf(contracts.Unavailable, "open store: %w", err)
+		}
+	}
 
 	busy := (s.cfg.ReadTime + s.cfg.ReadTime/4).Milliseconds() // a forced checkpoint waits for the readers
 	if s.writeDB, err = s.dial(fmt.Sprintf("busy_timeout(%d)", busy), "auto_vacuum(NONE)", "secure_delete(ON)",
@@ -238,8 +242,9 @@ func (s *Store) takeUp() error {
 	return nil
 }
 
-// Recovered reports whether this store was started as a restored copy and nobody has called EndRecovery since: nothing
-// with effect may then leave before it is known, by reading, whether it had left already.
+// Recovered reports whether this store was started as a restored copy and nobody has called EndRecovery since, in this
+// process or an earlier one: nothing with effect may then leave before it is known, by reading, whether it had left
+// already.
 func (s *Store) Recovered() bool { return s.recovering.Load() }
 
 // EndRecovery takes the mark of a restored copy away.

@@ -255,6 +255,25 @@ func TestAfterAndFinishRunAtTheEndOfTheGroup(t *testing.T) {
 	}
 }
 
+func TestEachCommitIsAnnouncedByItsNumber(t *testing.T) {
+	var numbers []uint64 // the writer's goroutine alone, until Write has returned
+	s := migrate(t, open(t, config(t), store.Options{BeforeCommit: func(n uint64) { numbers = append(numbers, n) }}))
+	numbers = nil
+	first := s.Stats().Commits
+	for i := range 3 {
+		if err := s.Write(t.Context(), store.Accept, note(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := errors.New("stop")
+	if err := s.Write(t.Context(), store.Accept, func(*store.Tx) error { return stop }); !errors.Is(err, stop) { // nothing to commit
+		t.Fatal(err)
+	}
+	if have, want := fmt.Sprint(numbers), fmt.Sprint([]uint64{first + 1, first + 2, first + 3}); have != want {
+		t.Errorf("announced %s, want %s", have, want)
+	}
+}
+
 func TestATransactionEndsWithItsFunction(t *testing.T) {
 	s := migrate(t, open(t, config(t), store.Options{}))
 	var kept *store.Tx
