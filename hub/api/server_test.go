@@ -144,6 +144,15 @@ func TestACallArrivesWhole(t *testing.T) {
 	}
 }
 
+func TestTheTokenNamesTheService(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	caller := contracts.Caller{Service: "core", Purpose: "anything"} // which is not believed
+	_, err := contracts.Do(contracts.WithCaller(t.Context(), caller), r.client(t, otherToken), opElse, question{})
+	ok(t, err)
+	equal(t, "service", r.calls[0].Caller.Service, "other")
+}
+
 func TestPreferences(t *testing.T) {
 	t.Parallel()
 	pending := func(ctx context.Context, c *contracts.Call) (any, error) {

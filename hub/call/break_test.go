@@ -260,7 +260,9 @@ func TestAProbeThatSaysNothingFreesItsPlace(t *testing.T) {
 // time is over at once.
 func TestNobodySlipsInAsABreakBegins(t *testing.T) {
 	t.Parallel()
-	b := newTestBreaker(newClock(), testBreak())
+	cfg := testBreak()
+	cfg.Probes = 1
+	b := newTestBreaker(newClock(), cfg)
 	asked := 0
 	x := exchange{b: b, pair: b.pair, next: counting(&asked, answers(1, nil)), ctx: t.Context(), c: aCall(opRead, 1)}
 	trip(b) // x had passed the door before
@@ -296,15 +298,25 @@ func TestByHand(t *testing.T) {
 
 func TestWhatWasUnderWayWhenClosedByHandCountsNoMore(t *testing.T) {
 	t.Parallel()
-	b := newTestBreaker(newClock(), testBreak())
-	_, _ = Chain(func(context.Context, *contracts.Call) (any, error) {
-		trip(b)
-		b.Close()
-		return nil, contracts.Unavailable
-	}, b.Stage)(t.Context(), aCall(opRead, 1))
-	s := b.State()
-	equal(t, "phase", s.Phase, Closed)
-	equal(t, "failed", s.Failed, 0)
+	for _, before := range []func(*Breaker){
+		trip,
+		func(b *Breaker) { // one more failure would have tripped it
+			for range 3 {
+				_ = through(b, contracts.Unavailable)
+			}
+		},
+	} {
+		b := newTestBreaker(newClock(), testBreak())
+		_, _ = Chain(func(context.Context, *contracts.Call) (any, error) {
+			before(b)
+			b.Close()
+			return nil, contracts.Unavailable
+		}, b.Stage)(t.Context(), aCall(opRead, 1))
+		s := b.State()
+		equal(t, "phase", s.Phase, Closed)
+		equal(t, "failed", s.Failed, 0)
+		equal(t, "breaks", s.Breaks, 0)
+	}
 }
 
 func TestAPanicFreesAndFails(t *testing.T) {

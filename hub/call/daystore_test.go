@@ -60,6 +60,10 @@ func TestTheDayStoreKeepsToItsLimit(t *testing.T) {
 	defer func() { ok(t, s.Close()) }()
 	d, err := NewDayStore(t.Context(), s)
 	ok(t, err)
+	flushed := s.Stats().Flushes
+	_, err = d.Claim(t.Context(), "far/other", "2026-03-02", 1, 1)
+	ok(t, err)
+	equal(t, "a claim is forced to the disk", s.Stats().Flushes, flushed+1)
 	for _, tt := range []struct {
 		day      string
 		n, limit int64

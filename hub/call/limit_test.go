@@ -94,6 +94,28 @@ func TestAShortTurnIsWaitedFor(t *testing.T) {
 	})
 }
 
+func TestPlaceAndTurnShareOnePatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter("far", LimitConfig{Places: 1, PerSecond: 0.5, Burst: 1, Wait: 2 * time.Second}, contracts.SystemClock{}, nil)
+		run := Chain(answersAfter(500*time.Millisecond, 7), l.Stage)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := run(t.Context(), aCall(opRead, 1))
+			ok(t, err)
+		})
+		synctest.Wait()
+		_, err := run(t.Context(), aCall(opRead, 2)) // half a second for the place, and one and a half for the turn
+		ok(t, err)
+		wg.Go(func() { _, _ = run(t.Context(), aCall(opRead, 3)) })
+		synctest.Wait()
+		pause(100 * time.Millisecond)
+		_, err = run(t.Context(), aCall(opRead, 4)) // nearly two for the place: no patience is left for the turn
+		kindOf(t, err, contracts.Throttled)
+		wg.Wait()
+	})
+}
+
 func daily(clock contracts.Clock, store DayStore, limit int64) (*Limiter, Func) {
 	l := NewLimiter("far", LimitConfig{PerDay: map[string]int64{"flussi": limit, "free": 1 << 40}}, clock, store)
 	return l, Chain(answers(7, nil), l.Stage)
