@@ -249,8 +249,7 @@ func (a *Adapter) do(ctx context.Context, req *wire.Request) (*wire.Response, er
 }
 
 func (a *Adapter) fail(ctx context.Context, err error) error {
-	e := *contracts.AsError(err) // a copy: the original may be shared
-	return a.wire.Fail(ctx, &e)
+	return a.wire.Fail(ctx, contracts.AsError(err))
 }
 
 var acceptJSON = http.Header{"Accept": {"application/json"}} // never written

@@ -232,6 +232,5 @@ func covers(q domicile.Query) error {
 }
 
 func (a *Adapter) fail(ctx context.Context, err error) error {
-	e := *contracts.AsError(err) // a copy: the original may be shared
-	return a.wire.Fail(ctx, &e)
+	return a.wire.Fail(ctx, contracts.AsError(err))
 }

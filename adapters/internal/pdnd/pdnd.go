@@ -311,7 +311,7 @@ func (c *Client) refusal(ctx context.Context, resp *wire.Response) error {
 			": the assertion passes every published rule, so see on the PDND whether the key is registered with the client, " +
 			"and whether purpose, agreement and e-service version are active" + skew(resp.Header, c.clock.Now()))
 	case http.StatusTooManyRequests:
-		if e.After == 0 {
+		if _, said := wire.After(resp.Header, c.clock.Now()); !said {
 			e.After = interval(resp.Header)
 		}
 		e.Err = errors.New("voucher: too many token requests" + with(p.CorrelationID))

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"raccordo/contracts"
 )
@@ -167,14 +168,20 @@ func (r *Response) Err(ctx context.Context, code string) *contracts.Error {
 	k := r.call
 	e := contracts.Errorf(Kind(r.Status), "%s: status %s", k.req.Route, strconv.Itoa(r.Status))
 	e.Code = Clip(code)
-	if after, ok := After(r.Header, k.client.clock.Now()); ok && e.Retryable() {
-		e.After = after
+	if e.Retryable() {
+		e.After, _ = After(r.Header, k.client.clock.Now())
 	}
-	if k.unsettled {
+	if e.Kind == contracts.Throttled && e.After == 0 {
+		e.After = unsaid
+	}
+	if k.unsettled || (r.Status < 400 && k.effect != contracts.Read) {
 		e.Kind, e.After = contracts.Uncertain, 0
 	}
 	return k.client.Fail(ctx, e)
 }
+
+// unsaid is how long we stay away from a peer that says "too many" and not until when.
+const unsaid = 10 * time.Second
 
 // Malformed is the error of a reply that breaks the published contract: rule says which rule, in our words, without
 // quoting the reply. Where the request had an effect, it has probably happened: Uncertain.

@@ -166,17 +166,18 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	return k.result(ctx)
 }
 
-// Fail completes an error with the instance and the operation.
+// Fail completes a copy of an error with the instance and the operation; the error itself may be shared by many callers.
 func (c *Client) Fail(ctx context.Context, e *contracts.Error) *contracts.Error {
-	if e.System == "" {
-		e.System = c.instance
+	out := *e
+	if out.System == "" {
+		out.System = c.instance
 	}
-	if e.Operation == "" {
+	if out.Operation == "" {
 		if running := contracts.CallFrom(ctx); running != nil {
-			e.Operation = running.Op.Name
+			out.Operation = running.Op.Name
 		}
 	}
-	return e
+	return &out
 }
 
 var noHeader = http.Header{} // never written: a token request is not sent

@@ -470,6 +470,35 @@ func TestLongRetryAfterGoesBackToTheCaller(t *testing.T) {
 	}
 }
 
+func TestWhoIsThrottledIsToldAWait(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) })
+	ctx, _ := with(t.Context(), contracts.Once)
+	resp, err := client(t, s.URL, nil).Do(ctx, &get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := wantKind(t, resp.Err(ctx, ""), contracts.Throttled); e.After != unsaid {
+		t.Errorf("after %v, want ours where the peer says none", e.After)
+	}
+}
+
+func TestAnUnexpectedSuccessIsNotAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+	for effect, kind := range map[contracts.Effect]contracts.Kind{
+		contracts.Read: contracts.Malformed, contracts.Write: contracts.Uncertain, contracts.Once: contracts.Uncertain,
+	} {
+		ctx, _ := with(t.Context(), effect)
+		resp, err := client(t, s.URL, nil).Do(ctx, post("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, resp.Err(ctx, ""), kind)
+		wantKind(t, resp.Malformed(ctx, "no body"), kind)
+	}
+}
+
 func TestNoWaitOverrunsTheDeadline(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
