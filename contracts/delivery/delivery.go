@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"mime"
 	"time"
 
 	"raccordo/contracts"
@@ -127,13 +128,19 @@ func (m Message) Validate() error {
 		if a.Name.IsZero() || hasControl(a.Name.Reveal(), "") {
 			fault("attachments[%d].name: missing or with control characters", i)
 		}
-		if a.MediaType == "" || hasControl(a.MediaType, "") {
-			fault("attachments[%d].media_type: missing or with control characters", i)
+		if _, _, err := mime.ParseMediaType(a.MediaType); err != nil || hasControl(a.MediaType, "") {
+			fault("attachments[%d].media_type: want a media type", i)
+		}
+		if !a.Digest.IsZero() {
+			fault("attachments[%d].digest: leave it empty", i)
 		}
 		total += len(a.Content.Reveal())
 	}
 	if total > MaxContent {
 		fault("attachments: more than %d bytes in all", MaxContent)
+	}
+	if !m.Digest.IsZero() {
+		fault("digest: leave it empty") // with it a secret would pass for one that is already erased
 	}
 	if p := m.Protocol; p != nil {
 		if _, err := time.Parse(time.DateOnly, p.Day); err != nil || p.Register == "" || p.Number == "" ||
