@@ -23,6 +23,9 @@ type Config struct {
 	Backoff Backoff `yaml:"backoff"`
 	// GatherFor is how long the first of a list waits for others.
 	GatherFor time.Duration `yaml:"gather_for"`
+	// CollectAfter is how long after a list was handed over its answers are first asked for; what the far side answers
+	// says when to come back. A list that is expected within minutes is asked about after a tenth of that time already.
+	CollectAfter time.Duration `yaml:"collect_after"`
 	// LotMin is the least number of requests worth a list where there is a single form too.
 	LotMin int `yaml:"lot_min"`
 	// MaxTickets is how many unsettled tickets are held; beyond it submissions are Throttled.
@@ -57,6 +60,7 @@ func Default() Config {
 		Attempts:     12,
 		Backoff:      Backoff{First: 2 * time.Second, Max: time.Hour},
 		GatherFor:    2 * time.Second,
+		CollectAfter: time.Minute,
 		LotMin:       20,
 		MaxTickets:   600_000,
 		ResolveEvery: time.Minute,
@@ -89,6 +93,7 @@ func (c Config) Validate() error {
 	span("backoff.first", c.Backoff.First, time.Millisecond, time.Hour)
 	span("backoff.max", c.Backoff.Max, c.Backoff.First, day)
 	span("gather_for", c.GatherFor, 0, time.Hour)
+	span("collect_after", c.CollectAfter, 0, time.Hour)
 	whole("lot_min", c.LotMin, 1, 100_000)
 	whole("max_tickets", c.MaxTickets, 1, 100_000_000)
 	span("resolve_every", c.ResolveEvery, time.Second, day)

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"raccordo/contracts"
 	"raccordo/hub/store"
@@ -309,28 +309,37 @@ var errNoList = contracts.Errorf(contracts.Unavailable, "the instance has no lis
 func (b *Box) loadMembers(ctx context.Context, j *job) error {
 	op := b.desk.Op(j.op)
 	j.list.jobs = nil
-	for _, id := range j.list.members { // one at a time: a list of big requests must not outlast a read
-		m := &job{reason: "list " + j.id}
+	for part := range slices.Chunk(j.list.members, 100) { // a list of big requests must not outlast a read
+		var jobs []*job
 		err := b.store.Read(ctx, func(v *store.View) error {
-			r, err := byID(v, id)
-			if err != nil {
-				return err
+			jobs = jobs[:0]
+			for _, id := range part {
+				r, err := byID(v, id)
+				if err != nil {
+					return fmt.Errorf("member %s: %w", id, err)
+				}
+				m := &job{row: *r, reason: "list " + j.id}
+				m.at = j.at
+				if err := v.QueryRow(`SELECT caller, request FROM outbox_request WHERE n = ?`, r.n).Scan(&m.sealedCaller, &m.sealedRequest); err != nil {
+					return fmt.Errorf("member %s: %w", id, err)
+				}
+				jobs = append(jobs, m)
 			}
-			m.row = *r
-			return v.QueryRow(`SELECT caller, request FROM outbox_request WHERE n = ?`, r.n).Scan(&m.sealedCaller, &m.sealedRequest)
+			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("member %s: %w", id, err)
-		}
-		m.at = j.at
-		if m.caller, err = b.openCaller(&m.row, m.sealedCaller); err != nil {
 			return err
 		}
-		if m.request, err = b.openRequest(op, &m.row, m.sealedRequest); err != nil {
-			return err
+		for _, m := range jobs {
+			if m.caller, err = b.openCaller(&m.row, m.sealedCaller); err != nil {
+				return err
+			}
+			if m.request, err = b.openRequest(op, &m.row, m.sealedRequest); err != nil {
+				return err
+			}
+			m.sealedCaller, m.sealedRequest = nil, nil
 		}
-		m.sealedCaller, m.sealedRequest = nil, nil
-		j.list.jobs = append(j.list.jobs, m)
+		j.list.jobs = append(j.list.jobs, jobs...)
 	}
 	return nil
 }
@@ -352,7 +361,7 @@ func (b *Box) startLot(ctx context.Context, j *job, c *contracts.Call, bind *con
 	b.putBack(ctx, j, func(l *lot) {
 		l.handle, l.tries = sealed, 0
 		l.starts++
-		l.next = b.now() + int64(min(bind.Expected/10, 10*time.Minute))
+		l.next = b.now() + int64(min(bind.Expected/10, b.cfg.CollectAfter))
 	}, "ok")
 }
 
