@@ -193,7 +193,10 @@ func (g *graveyard) live(ctx context.Context) error {
 		g.proc = nil
 		if ctx.Err() != nil {
 			g.mu.Unlock()
-			return err // nil after a drain
+			if cmd.ProcessState.Success() { // a drain; Wait would report the context that ended it
+				return nil
+			}
+			return err
 		}
 		if len(g.next) > 0 {
 			g.died = append(g.died, g.next[0].String())
@@ -269,7 +272,7 @@ func TestTwentyDeathsLoseNothingAndDoubleNothing(t *testing.T) {
 		"    kind: inad\n", "    kind: inad\n    list_every: 1s\n",
 		"    kind: inipec\n", "    kind: inipec\n    poll_first: 1s\n    poll_max: 1s\n",
 		"    kind: pec\n", "    kind: pec\n    poll: 1s\n",
-		"routes:\n", "tickets: {lot_min: 5, gather_for: 300ms, backoff: {first: 100ms, max: 1s}, resolve_every: 5s}\nroutes:\n",
+		"routes:\n", "tickets: {lot_min: 5, gather_for: 300ms, collect_after: 200ms, backoff: {first: 100ms, max: 1s}, resolve_every: 5s}\nroutes:\n",
 	))
 	token, err := os.ReadFile(filepath.Join(dir, "core.token"))
 	if err != nil {

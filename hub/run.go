@@ -39,6 +39,9 @@ func (h *Hub) Submit(ctx context.Context, c *contracts.Call) (contracts.Ticket, 
 }
 
 func (h *Hub) submit(ctx context.Context, c *contracts.Call) (any, error) {
+	if err := h.askable(c); err != nil {
+		return nil, err
+	}
 	return h.box.Submit(ctx, c)
 }
 
@@ -94,6 +97,22 @@ func (h *Hub) known(c *contracts.Call) error {
 	return nil
 }
 
+// askable fails with what the first register on the route that is not passed over says against the question: a code that
+// it refuses by its own contract, say. That is no answer, and least of all a "no".
+func (h *Hub) askable(c *contracts.Call) error {
+	in, b, ok := h.next(c, "")
+	if !ok || b.Covers == nil {
+		return nil
+	}
+	err := b.Covers(c.Request)
+	if err == nil {
+		return nil
+	}
+	named := *contracts.AsError(err)
+	named.System, named.Operation = in.name, c.Op.Name
+	return &named
+}
+
 // next gives the first instance behind after on the call's route whose register may hold what is asked.
 func (h *Hub) next(c *contracts.Call, after string) (*instance, *contracts.Binding, bool) {
 	route := h.cfg.Routes[needOf(c.Op.Name)]
@@ -108,7 +127,7 @@ func (h *Hub) next(c *contracts.Call, after string) (*instance, *contracts.Bindi
 		}
 		in := h.instances[name]
 		b := in.bindings[c.Op.Name]
-		if b == nil || (b.Covers != nil && b.Covers(c.Request) != nil) {
+		if b == nil || b.Covers != nil && errors.Is(b.Covers(c.Request), contracts.NotFound) {
 			continue // nobody is looked up where they cannot be
 		}
 		return in, b, true
@@ -118,6 +137,9 @@ func (h *Hub) next(c *contracts.Call, after string) (*instance, *contracts.Bindi
 
 // route is what stands behind Admit: first that knows. Only NotFound moves on to the next instance; silence is no answer.
 func (h *Hub) route(ctx context.Context, c *contracts.Call) (any, error) {
+	if err := h.askable(c); err != nil {
+		return nil, err
+	}
 	if c.Op.Effect != contracts.Read {
 		t, err := h.box.Submit(ctx, c)
 		if err != nil {

@@ -285,7 +285,7 @@ func (b *Box) carryLot(ctx context.Context, j *job) {
 	bind := b.desk.Binding(j.op, j.at)
 	if err := b.loadMembers(ctx, j); err != nil {
 		b.log.Error("outbox: the members of a list cannot be read", slog.String("lot", j.id), slog.Any("error", err))
-		b.putBack(ctx, j, func(l *lot) { l.next = b.now() + int64(b.cfg.Backoff.Max) }, "")
+		b.putBack(j, func(l *lot) { l.next = b.now() + int64(b.cfg.Backoff.Max) }, "")
 		return
 	}
 	reqs := make([]any, len(j.list.jobs))
@@ -294,7 +294,7 @@ func (b *Box) carryLot(ctx context.Context, j *job) {
 	}
 	c := &contracts.Call{Op: b.desk.Op(j.op), Caller: j.caller, Key: j.id, At: j.at}
 	if bind.List == nil {
-		b.dissolve(ctx, j, bind, errNoList)
+		b.dissolve(j, bind, errNoList)
 		return
 	}
 	if j.list.handle == nil {
@@ -349,36 +349,36 @@ func (b *Box) startLot(ctx context.Context, j *job, c *contracts.Call, bind *con
 		return b.desk.Start(ctx, c, reqs)
 	})
 	if err != nil {
-		b.startFailed(ctx, j, bind, err)
+		b.startFailed(j, bind, err)
 		return
 	}
 	handle, _ := answer.([]byte)
 	sealed, err := b.store.Seal(inHandle, j.id, append([]byte{0}, handle...)) // an empty handle is one too
 	if err != nil {
-		b.startFailed(ctx, j, bind, contracts.Errorf(contracts.Uncertain, "the handle cannot be stored: %w", err))
+		b.startFailed(j, bind, contracts.Errorf(contracts.Uncertain, "the handle cannot be stored: %w", err))
 		return
 	}
-	b.putBack(ctx, j, func(l *lot) {
+	b.putBack(j, func(l *lot) {
 		l.handle, l.tries = sealed, 0
 		l.starts++
 		l.next = b.now() + int64(min(bind.Expected/10, b.cfg.CollectAfter))
 	}, "ok")
 }
 
-func (b *Box) startFailed(ctx context.Context, j *job, bind *contracts.Binding, err error) {
+func (b *Box) startFailed(j *job, bind *contracts.Binding, err error) {
 	e := contracts.AsError(err)
 	once := j.effect == contracts.Once
 	switch {
 	case b.desk.Refused(err):
-		b.pauseLot(ctx, j, e, "")
+		b.pauseLot(j, e, "")
 	case e.Kind == contracts.Throttled:
-		b.pauseLot(ctx, j, e, e.Kind.String())
+		b.pauseLot(j, e, e.Kind.String())
 	case once && (e.Kind == contracts.Uncertain || j.departed.Load() && !settlesNothing(e.Kind)):
-		b.dissolve(ctx, j, bind, contracts.Errorf(contracts.Uncertain, "the list may have been handed over: %w", err))
+		b.dissolve(j, bind, contracts.Errorf(contracts.Uncertain, "the list may have been handed over: %w", err))
 	case settlesNothing(e.Kind) && e.Kind != contracts.Unavailable: // refused as a whole: perhaps for one of its members
-		b.dissolve(ctx, j, bind, e)
+		b.dissolve(j, bind, e)
 	default: // a Read starts again; a Write does, with the same lot id
-		b.tryLotAgain(ctx, j, bind, e)
+		b.tryLotAgain(j, bind, e)
 	}
 }
 
@@ -405,7 +405,7 @@ func (b *Box) collectLot(ctx context.Context, j *job, c *contracts.Call, bind *c
 		err = b.fault(contracts.Malformed, j.op, "a list of %d was answered with %d answers", len(reqs), len(results))
 	}
 	if err == nil {
-		b.settleLot(ctx, j, bind, "ok", func(m *job, i int) verdict {
+		b.settleLot(j, bind, "ok", func(m *job, i int) verdict {
 			v := b.judge(&m.row, b.callOf(m), bind, results[i].Value, results[i].Err, true)
 			v.solo = v.to == contracts.StateQueued && v.try && bind.Do != nil
 			return v
@@ -416,17 +416,17 @@ func (b *Box) collectLot(ctx context.Context, j *job, c *contracts.Call, bind *c
 	patient := b.clock.Now().Sub(instant(j.list.since)) < b.cfg.Patience
 	switch {
 	case e.Kind == contracts.Pending && patient:
-		b.putBack(ctx, j, func(l *lot) { l.next = b.now() + int64(b.pauseFor(e)) }, "")
+		b.putBack(j, func(l *lot) { l.next = b.now() + int64(b.pauseFor(e)) }, "")
 	case b.desk.Refused(err):
-		b.pauseLot(ctx, j, e, "")
+		b.pauseLot(j, e, "")
 	case e.Kind == contracts.Throttled:
-		b.pauseLot(ctx, j, e, e.Kind.String())
+		b.pauseLot(j, e, e.Kind.String())
 	case e.Kind == contracts.NotFound && j.effect != contracts.Once && j.list.starts < maxStarts:
-		b.putBack(ctx, j, func(l *lot) { l.handle, l.departed, l.next = nil, false, b.now() }, e.Kind.String())
+		b.putBack(j, func(l *lot) { l.handle, l.departed, l.next = nil, false, b.now() }, e.Kind.String())
 	case e.Kind == contracts.Pending, e.Kind == contracts.NotFound, !patient:
-		b.dissolve(ctx, j, bind, b.lotLost(j, e))
+		b.dissolve(j, bind, b.lotLost(j, e))
 	default: // collecting only reads: it is asked again
-		b.tryLotAgain(ctx, j, bind, e)
+		b.tryLotAgain(j, bind, e)
 	}
 }
 
@@ -446,35 +446,35 @@ func (b *Box) callOf(m *job) *contracts.Call {
 }
 
 // tryLotAgain spends one of the lot's tries.
-func (b *Box) tryLotAgain(ctx context.Context, j *job, bind *contracts.Binding, e *contracts.Error) {
+func (b *Box) tryLotAgain(j *job, bind *contracts.Binding, e *contracts.Error) {
 	if e.Kind == contracts.Canceled && b.stopping.Load() {
-		b.putBack(ctx, j, func(l *lot) { l.next = b.now() }, "")
+		b.putBack(j, func(l *lot) { l.next = b.now() }, "")
 		return
 	}
 	if j.list.tries+1 >= b.cfg.Attempts {
 		if j.list.handle != nil || !settlesNothing(e.Kind) {
 			e = b.lotLost(j, e)
 		}
-		b.dissolve(ctx, j, bind, e)
+		b.dissolve(j, bind, e)
 		return
 	}
 	wait := max(b.cfg.Backoff.after(j.list.tries+1, b.jitter), min(e.After, maxPause))
-	b.putBack(ctx, j, func(l *lot) {
+	b.putBack(j, func(l *lot) {
 		l.tries++
 		l.next = b.now() + int64(wait)
 	}, e.Kind.String())
 }
 
-func (b *Box) pauseLot(ctx context.Context, j *job, e *contracts.Error, outcome string) {
+func (b *Box) pauseLot(j *job, e *contracts.Error, outcome string) {
 	until := b.clock.Now().Add(b.pauseFor(e))
 	b.pause(&row{op: j.op, at: j.at}, until)
-	b.putBack(ctx, j, func(l *lot) { l.next = nanos(until) }, outcome)
+	b.putBack(j, func(l *lot) { l.next = nanos(until) }, outcome)
 }
 
 // putBack lets go of a lot. outcome, when given, becomes an entry that holds the attempts of the exchange; the entries
 // of the members refer to it by the lot's id.
-func (b *Box) putBack(ctx context.Context, j *job, change func(*lot), outcome string) {
-	err := b.insist(ctx, func(tx *store.Tx) error {
+func (b *Box) putBack(j *job, change func(*lot), outcome string) {
+	err := b.insist(j.commit, func(tx *store.Tx) error {
 		l, err := b.heldLot(tx, j)
 		if err != nil {
 			return err
@@ -513,9 +513,9 @@ func (b *Box) enterLot(tx *store.Tx, j *job, outcome string, proof []contracts.S
 
 // dissolve ends a lot that brought no answers. Its members go by the single form, where there is one and nothing can
 // have happened; otherwise the error is each one's own.
-func (b *Box) dissolve(ctx context.Context, j *job, bind *contracts.Binding, e *contracts.Error) {
+func (b *Box) dissolve(j *job, bind *contracts.Binding, e *contracts.Error) {
 	single := bind.Do != nil && (e.Kind != contracts.Uncertain || j.effect == contracts.Read)
-	b.settleLot(ctx, j, bind, e.Kind.String(), func(m *job, _ int) verdict {
+	b.settleLot(j, bind, e.Kind.String(), func(m *job, _ int) verdict {
 		if single {
 			return verdict{to: contracts.StateQueued, next: b.clock.Now(), solo: true}
 		}
@@ -528,7 +528,7 @@ func (b *Box) dissolve(ctx context.Context, j *job, bind *contracts.Binding, e *
 
 // settleLot settles the members that are still the lot's, a chunk at a time, and ends the lot. After a crash in between,
 // the rest is collected again.
-func (b *Box) settleLot(ctx context.Context, j *job, bind *contracts.Binding, outcome string, judge func(*job, int) verdict) {
+func (b *Box) settleLot(j *job, bind *contracts.Binding, outcome string, judge func(*job, int) verdict) {
 	members := j.list.jobs
 	for from := 0; from < len(members); from += chunk {
 		part := members[from:min(from+chunk, len(members))]
@@ -536,7 +536,7 @@ func (b *Box) settleLot(ctx context.Context, j *job, bind *contracts.Binding, ou
 		for i, m := range part {
 			verdicts[i] = b.prepare(m, judge(m, from+i))
 		}
-		err := b.insist(ctx, func(tx *store.Tx) error {
+		err := b.insist(j.commit, func(tx *store.Tx) error {
 			if _, err := b.heldLot(tx, j); err != nil {
 				return err
 			}
