@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -235,6 +236,35 @@ func benchmark(b *testing.B, run Func, op contracts.Op[question, int]) {
 func hand(shared bool) Func {
 	h := newByHand()
 	return func(ctx context.Context, c *contracts.Call) (any, error) { return h.call(ctx, c, shared) }
+}
+
+// BenchmarkRatio takes turns in short blocks, so that a busy machine slows both sides alike, and reports the median of
+// pipeline over by hand: the figure that the bar of 1.5 is about.
+func BenchmarkRatio(b *testing.B) {
+	for _, bb := range []struct {
+		name   string
+		op     contracts.Op[question, int]
+		shared bool
+	}{{"read", opRead, false}, {"write", opWrite, false}, {"shared", opRead, true}} {
+		b.Run(bb.name, func(b *testing.B) {
+			ctx, c, one, two := context.Background(), aCall(bb.op, 1), pipeline(bb.shared), hand(bb.shared)
+			block := func(run Func) float64 {
+				start := time.Now()
+				for range 200 {
+					if _, err := run(ctx, c); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return float64(time.Since(start))
+			}
+			var ratios []float64
+			for b.Loop() {
+				ratios = append(ratios, block(one)/block(two))
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "ratio")
+		})
+	}
 }
 
 func BenchmarkPipeline(b *testing.B)            { benchmark(b, pipeline(false), opRead) }
