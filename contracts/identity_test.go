@@ -1,6 +1,7 @@
 package contracts_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -309,6 +310,9 @@ func TestIdentifiersReadTheirOwnText(t *testing.T) {
 	}
 }
 
+// codeLike is what no error text of ours holds, and a part of any code does.
+var codeLike = regexp.MustCompile(`[0-9]{3}|[A-Z]{4}`)
+
 func FuzzParseCodiceFiscale(f *testing.F) {
 	for _, code := range validCodes {
 		f.Add(code)
@@ -322,7 +326,7 @@ func FuzzParseCodiceFiscale(f *testing.F) {
 			if !c.IsZero() {
 				t.Fatal("an error and a code")
 			}
-			if strings.ContainsAny(s, "56789") && strings.Contains(err.Error(), s) { // digits that no text of ours has
+			if codeLike.MatchString(err.Error()) {
 				t.Fatal("the error shows what was parsed")
 			}
 			return
@@ -347,7 +351,7 @@ func FuzzParsePartitaIVA(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := contracts.ParsePartitaIVA(s)
 		if err != nil {
-			if strings.ContainsAny(s, "2345679") && strings.Contains(err.Error(), s) {
+			if codeLike.MatchString(err.Error()) {
 				t.Fatal("the error shows what was parsed")
 			}
 			return
