@@ -100,7 +100,7 @@ type Box struct {
 }
 
 var (
-	errLost  = errors.New("the lease on the ticket is lost")
+	errLost  = fmt.Errorf("the lease on the ticket is lost: %w", context.Canceled)
 	errTaken = errors.New("already taken")
 )
 

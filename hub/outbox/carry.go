@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	errTooLong = errors.New("the exchange took longer than call_for")
-	errDrained = errors.New("the hub is shutting down")
+	// The causes wrap the context's own errors, so that an adapter that passes a cause on is understood.
+	errTooLong = fmt.Errorf("the exchange took longer than call_for: %w", context.DeadlineExceeded)
+	errDrained = fmt.Errorf("the hub is shutting down: %w", context.Canceled)
 )
 
 // carry does one job and settles it.
@@ -30,16 +31,16 @@ func (b *Box) carry(ctx context.Context, j *job) {
 func (b *Box) carryOne(ctx context.Context, j *job) {
 	c, bind, err := b.ready(j)
 	if err != nil {
-		b.settle(ctx, j, b.cannot(j, err))
+		b.settle(j, b.cannot(j, err))
 		return
 	}
 	if bind.Do == nil { // its list form has gone, or there never was another
-		b.settle(ctx, j, b.cannot(j, errNoForm))
+		b.settle(j, b.cannot(j, errNoForm))
 		return
 	}
 	answer, err := b.exchange(ctx, j, c, b.desk.Do)
 	v := b.judge(&j.row, c, bind, answer, err, j.departed.Load())
-	b.settle(ctx, j, v)
+	b.settle(j, v)
 }
 
 var errNoForm = errors.New("the instance has no form in which to ask for one alone")

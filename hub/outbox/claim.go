@@ -24,8 +24,9 @@ type job struct {
 	departed                    atomic.Bool
 	list                        *lot // a list: row holds its id, op and instance
 	cancel                      context.CancelCauseFunc
-	began, seen                 time.Duration // monotonic: its start, and the last sign of life that was stored
-	taken                       bool          // its lease was lost; the worker only has to notice
+	commit                      context.Context // outlives the exchange: what became of it can still be stored
+	began, seen                 time.Duration   // monotonic: its start, and the last sign of life that was stored
+	taken                       bool            // its lease was lost; the worker only has to notice
 }
 
 // A jobKey tells jobs apart: the number of the ticket, or the id of the lot.

@@ -60,7 +60,7 @@ func (b *Box) claimQuestion(tx *store.Tx, n int64) (*job, error) {
 func (b *Box) ask(ctx context.Context, j *job) {
 	c, bind, err := b.ready(j)
 	if err != nil {
-		b.settle(ctx, j, b.cannot(j, err))
+		b.settle(j, b.cannot(j, err))
 		return
 	}
 	now := b.clock.Now()
@@ -69,13 +69,13 @@ func (b *Box) ask(ctx context.Context, j *job) {
 		stay.err = b.fault(contracts.Uncertain, j.op, "it may have happened before the store was restored; not sent again until that is known")
 	}
 	if bind.Resolve == nil {
-		b.settle(ctx, j, b.unheard(j, bind, stay))
+		b.settle(j, b.unheard(j, bind, stay))
 		return
 	}
 	j.reason = "asked whether it happened"
 	answer, err := b.exchange(ctx, j, c, b.desk.Resolve)
 	if err == nil {
-		b.settle(ctx, j, b.judge(&j.row, c, bind, answer, nil, false))
+		b.settle(j, b.judge(&j.row, c, bind, answer, nil, false))
 		return
 	}
 	e := contracts.AsError(err)
@@ -84,14 +84,14 @@ func (b *Box) ask(ctx context.Context, j *job) {
 	}
 	switch {
 	case e.Kind == contracts.NotFound && j.effect == contracts.Write:
-		b.settle(ctx, j, verdict{to: contracts.StateQueued, next: now, outcome: stay.outcome})
+		b.settle(j, verdict{to: contracts.StateQueued, next: now, outcome: stay.outcome})
 	case e.Kind == contracts.NotFound:
-		b.settle(ctx, j, b.unheard(j, bind, stay))
+		b.settle(j, b.unheard(j, bind, stay))
 	default:
 		if !stay.next.IsZero() && e.After > 0 {
 			stay.next = later(stay.next, now.Add(min(e.After, maxPause)))
 		}
-		b.settle(ctx, j, stay)
+		b.settle(j, stay)
 	}
 }
 

@@ -115,13 +115,13 @@ func pinned(c *contracts.Call, r *row) *contracts.Call {
 	return &own
 }
 
-// settle commits a verdict. It tries until the store takes it, the lease is lost or ctx ends.
-func (b *Box) settle(ctx context.Context, j *job, v verdict) {
+// settle commits a verdict. It tries until the store takes it, the lease is lost or Work is over.
+func (b *Box) settle(j *job, v verdict) {
 	v = b.prepare(j, v)
 	if !v.pause.IsZero() {
 		b.pause(&j.row, v.pause)
 	}
-	err := b.insist(ctx, func(tx *store.Tx) error {
+	err := b.insist(j.commit, func(tx *store.Tx) error {
 		r, err := b.held(tx, j)
 		if err != nil {
 			return err

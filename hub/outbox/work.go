@@ -37,12 +37,14 @@ func (b *Box) Work(ctx context.Context) error {
 	// What is in flight outlives ctx by the time of draining.
 	flight, breakOff := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer breakOff(nil)
-	w := &crew{b: b, places: make(chan struct{}, b.cfg.Workers), ctx: flight}
+	last, over := context.WithCancel(context.WithoutCancel(ctx))
+	defer over()
+	w := &crew{b: b, places: make(chan struct{}, b.cfg.Workers), ctx: flight, last: last}
 	stopBeat := make(chan struct{})
 	beating := make(chan struct{})
 	go func() {
 		defer close(beating)
-		b.beatUntil(flight, stopBeat)
+		b.beatUntil(last, stopBeat)
 	}()
 	b.dispatch(ctx, w)
 
@@ -59,7 +61,8 @@ func (b *Box) Work(ctx context.Context) error {
 // A crew is the workers: as many goroutines as there are jobs, as many jobs as there are places.
 type crew struct {
 	b      *Box
-	ctx    context.Context
+	ctx    context.Context // of exchanges; ends when they are broken off
+	last   context.Context // of what is stored about them
 	places chan struct{}
 	wg     sync.WaitGroup
 }
@@ -68,7 +71,7 @@ type crew struct {
 func (w *crew) start(j *job) {
 	b := w.b
 	ctx, cancel := context.WithCancelCause(w.ctx)
-	j.cancel = cancel
+	j.cancel, j.commit = cancel, w.last
 	b.mu.Lock()
 	j.seen = b.mono()
 	j.began = j.seen
