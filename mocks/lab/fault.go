@@ -71,9 +71,8 @@ func (b *Bench) Inject(f Fault) {
 	if f.Do != Refuse {
 		return
 	}
-	for _, s := range servers { // a refusal must not be evaded on a connection that is standing idle
-		s.http.SetKeepAlivesEnabled(false)
-		s.http.SetKeepAlivesEnabled(true)
+	for _, s := range servers { // a refusal must not be evaded on a connection that stands already
+		s.retire()
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,17 +18,6 @@ const (
 	requestLimit = 8 << 20
 	hugeSize     = 64 << 20
 )
-
-// A server is one HTTP mock's.
-type server struct {
-	http *http.Server
-	gone chan struct{}
-}
-
-func (s *server) close() {
-	s.http.Close()
-	<-s.gone
-}
 
 // Under marks a mux whose patterns all begin with prefix: the mock's URL includes it and labels leave it out.
 func Under(prefix string, mux *http.ServeMux) http.Handler { return under{mux, prefix} }
@@ -71,23 +58,6 @@ func (b *Bench) ServeHTTP(mock string, h http.Handler) (base string, err error) 
 	b.bases[mock] = base
 	b.mu.Unlock()
 	return base, nil
-}
-
-func (b *Bench) serve(h http.Handler, l net.Listener) {
-	s := &server{gone: make(chan struct{}), http: &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 30 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // handshakes that clients give up are their business
-		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-	}}
-	b.mu.Lock()
-	b.servers = append(b.servers, s)
-	b.mu.Unlock()
-	go func() {
-		defer close(s.gone)
-		s.http.Serve(l)
-	}()
 }
 
 func label(router interface {
