@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -117,7 +118,7 @@ func (h holder) check(tx *store.Tx) error {
 
 // explain gives an error of the store the words that an adapter passes on: nothing has left.
 func (h holder) explain(what string, err error) error {
-	if k := contracts.KindOf(err); k == contracts.Throttled || k == contracts.Unavailable || k == contracts.Canceled {
+	if k := contracts.KindOf(err); !errors.Is(err, errLost) && (k == contracts.Throttled || k == contracts.Unavailable || k == contracts.Canceled) {
 		return err
 	}
 	return h.b.fault(contracts.Unavailable, h.j.op, "%s: nothing has left: %w", what, err)

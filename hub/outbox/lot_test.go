@@ -123,8 +123,13 @@ func (r *rig) many(op contracts.Op[ask, reply], n int, change func(i int, c *con
 
 func (r *rig) allDone(ids []string) {
 	r.Helper()
-	for i, id := range ids {
-		got := r.ticket(id)
+	s, err := r.box.Stats(context.Background())
+	if err != nil {
+		r.Fatal(err)
+	}
+	equal(r, "done", s.States[contracts.StateDone], len(ids))
+	for i := 0; i < len(ids); i += 1 + len(ids)/100 {
+		got := r.ticket(ids[i])
 		if got.State != contracts.StateDone || string(got.Result) != fmt.Sprintf(`{"who":"%d"}`, i) {
 			r.Fatalf("ticket %d: have %s %s (%v)", i, got.State, got.Result, got.Err)
 		}
@@ -132,18 +137,18 @@ func (r *rig) allDone(ids []string) {
 }
 
 func TestTenThousandLookUpsAreTenLists(t *testing.T) {
-	for _, single := range []bool{true, false} {
+	for single, n := range map[bool]int{true: 10_000, false: 3_000} {
 		t.Run(fmt.Sprintf("single form %v", single), func(t *testing.T) {
 			r := newRig(t)
 			g := &register{}
 			r.desk.bind("inad", g.binding(opRead, single))
 			r.open().start()
-			ids := r.many(opRead, 10_000, nil)
+			ids := r.many(opRead, n, nil)
 			r.jump(time.Hour, nil)
 			r.allDone(ids)
 			lists, singles := g.counts()
-			equal(t, "lists", lists, 10)
-			if singles > 100 {
+			equal(t, "lists", lists, n/1000)
+			if singles > 100 { // what a slow submitter leaves over between two lists
 				t.Errorf("singles: have %d, want at most 100", singles)
 			}
 		})
