@@ -95,7 +95,9 @@ type Box struct {
 	paused  map[string]time.Time
 	waiting map[string]map[chan struct{}]struct{}
 
-	stopping     atomic.Bool  // Work is draining
+	stopping atomic.Bool         // Work is draining
+	foreign  map[string]sighting // leases of other processes, as last seen; the beat's alone
+
 	recheckUntil atomic.Int64 // until then, what is put is looked for at the far side first
 }
 
@@ -112,7 +114,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	b := &Box{
 		store: s, ledger: l, teller: t, desk: d, cfg: cfg, clock: opt.Clock, log: opt.Log, lease: opt.Lease, shared: opt.Shared,
 		mono: opt.mono, jitter: opt.jitter, bell: make(chan struct{}, 1), jobs: map[jobKey]*job{},
-		paused: map[string]time.Time{}, waiting: map[string]map[chan struct{}]struct{}{},
+		paused: map[string]time.Time{}, foreign: map[string]sighting{}, waiting: map[string]map[chan struct{}]struct{}{},
 	}
 	if b.clock == nil {
 		b.clock = contracts.SystemClock{}

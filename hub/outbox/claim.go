@@ -78,6 +78,9 @@ func (b *Box) survey(q store.Querier, now int64, max int) (*plan, error) {
 	case !noRows(err):
 		return nil, fmt.Errorf("survey: %w", err)
 	}
+	if until := b.recheckUntil.Load(); until > now && b.store.Recovered() {
+		p.note(until) // then the recovery is over
+	}
 	if err := b.surveyLots(q, p, now, max); err != nil {
 		return nil, err
 	}
@@ -154,10 +157,6 @@ func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int,
 		}
 		if until, ok := paused[lane]; ok && lane != "" {
 			p.note(until)
-			continue
-		}
-		if c.next > now { // the clock was set back since it was marked ready
-			p.note(c.next)
 			continue
 		}
 		p.singles = append(p.singles, c)
@@ -277,7 +276,7 @@ func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	now := b.now()
-	if r.state != contracts.StateQueued || !r.head || r.next > now {
+	if r.state != contracts.StateQueued || !r.head || !r.ready {
 		return nil, errTaken
 	}
 	r.state, r.lease, r.departed, r.lot = contracts.StateRunning, b.lease, false, ""

@@ -141,7 +141,7 @@ func (b *Box) makeLot(tx *store.Tx, g *gathering) (*job, error) {
 		return nil, err
 	}
 	op := b.desk.Op(g.group.op)
-	if len(ns) == 0 || op == nil {
+	if len(ns) == 0 || op == nil { // all gone since the survey
 		return nil, errTaken
 	}
 	now := b.now()
@@ -151,12 +151,7 @@ func (b *Box) makeLot(tx *store.Tx, g *gathering) (*job, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gather: %w", err)
 		}
-		if r.next <= now {
-			rows = append(rows, r)
-		}
-	}
-	if len(rows) == 0 {
-		return nil, errTaken
+		rows = append(rows, r)
 	}
 	l := &lot{
 		op: g.group.op, at: g.group.at, owner: g.group.owner, purpose: g.group.purpose,

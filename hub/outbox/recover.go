@@ -135,6 +135,9 @@ func (b *Box) distrust(tx *store.Tx) error {
 		markRecheck, until); err != nil {
 		return fmt.Errorf("mark recovery: %w", err)
 	}
+	if err := b.distrustLots(tx, until); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(`UPDATE outbox_ticket SET state = 'uncertain', head = 0, recheck = ?, next = ? WHERE state = 'queued' AND effect <> ?`,
 		until, now, int(contracts.Read)); err != nil {
 		return fmt.Errorf("mark recovery: %w", err)
@@ -145,6 +148,76 @@ func (b *Box) distrust(tx *store.Tx) error {
 	return nil
 }
 
+// distrustLots ends lists with effect that were not handed over when the copy was made; their members are uncertain like
+// the rest. One that had been is only asked for its answers.
+func (b *Box) distrustLots(tx *store.Tx, until int64) error {
+	rows, err := tx.Query(`SELECT id FROM outbox_lot WHERE handle IS NULL`)
+	if err != nil {
+		return fmt.Errorf("read lots: %w", err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("read lots: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read lots: %w", err)
+	}
+	for _, id := range ids {
+		ns, err := numbers(tx, `SELECT n FROM outbox_ticket WHERE state = 'running' AND lot = ? AND effect <> ?`, id, int(contracts.Read))
+		if err != nil {
+			return err
+		}
+		for _, n := range ns {
+			r, err := byNumber(tx, n)
+			if err != nil {
+				return fmt.Errorf("read member: %w", err)
+			}
+			r.next, r.recheck = b.now(), until
+			r.fence++
+			if err := b.transit(tx, r, contracts.StateUncertain, contracts.Caller{}, nil, contracts.Entry{}); err != nil {
+				return err
+			}
+		}
+		if len(ns) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(`DELETE FROM outbox_lot WHERE id = ?`, id); err != nil {
+			return fmt.Errorf("end lot: %w", err)
+		}
+	}
+	return nil
+}
+
+// endRecovery takes the mark of a restored copy off the store, when the hold has passed and every ticket that was in
+// doubt for it alone is out of doubt.
+func (b *Box) endRecovery(ctx context.Context) {
+	if !b.store.Recovered() || b.recheckUntil.Load() > b.now() {
+		return
+	}
+	var doubtful bool
+	err := b.store.Read(ctx, func(v *store.View) error {
+		var n int64
+		err := v.QueryRow(`SELECT n FROM outbox_ticket WHERE state = 'uncertain' AND recheck > 0 LIMIT 1`).Scan(&n)
+		doubtful = err == nil
+		if noRows(err) {
+			err = nil
+		}
+		return err
+	})
+	if err == nil && !doubtful {
+		err = b.store.EndRecovery(ctx)
+		b.log.Info("outbox: the restored store is settled")
+	}
+	if err != nil {
+		b.log.Warn("outbox: whether the restored store is settled cannot be told", slog.Any("error", err))
+	}
+}
+
 // A sighting is a foreign lease as it was last seen to move.
 type sighting struct {
 	fence, beat int64
@@ -152,7 +225,8 @@ type sighting struct {
 }
 
 // watch takes over what other processes hold, when it has not moved for a lease of our own monotonic time.
-func (b *Box) watch(ctx context.Context, seen map[string]sighting) {
+func (b *Box) watch(ctx context.Context) {
+	seen := b.foreign
 	now := b.mono()
 	var lapsed []string
 	err := b.store.Read(ctx, func(v *store.View) error {

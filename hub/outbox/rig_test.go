@@ -261,6 +261,18 @@ func openStore(t testing.TB, path string, c contracts.Clock, recovered bool, bef
 func (r *rig) open() *rig {
 	r.Helper()
 	r.store = openStore(r, r.path, r.clock, r.opt.Recovered, nil)
+	s := r.store
+	r.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			r.Error(err)
+		}
+	})
+	return r.attach()
+}
+
+// attach opens feed and box on the store.
+func (r *rig) attach() *rig {
+	r.Helper()
 	l := &late{}
 	var err error
 	if r.feed, err = feed.Open(context.Background(), r.store, l, r.ledger, feed.Default(), feed.Options{Clock: r.clock}); err != nil {
@@ -271,12 +283,6 @@ func (r *rig) open() *rig {
 		r.Fatal(err)
 	}
 	l.box = r.box
-	s := r.store
-	r.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			r.Error(err)
-		}
-	})
 	return r
 }
 
@@ -373,6 +379,22 @@ func (r *rig) jump(horizon time.Duration, done func() bool) {
 			return
 		}
 		r.clock.set(next)
+	}
+}
+
+// until waits, in real time, for something that nobody can be asked to wait for.
+func (r *rig) until(what string, done func() bool) {
+	r.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			r.Fatal("it never comes about: " + what)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@ package outbox
 // (personal, sealed), outbox_hold (frozen bytes: personal, sealed); the rest is about the hub's own work. Instants are
 // nanoseconds since 1970; an absent deadline is the last instant there is, so that it sorts last.
 //
-// outbox_ticket.ready tells tickets whose time has come from those that wait; rank is what each kind is sorted by: the
+// outbox_ticket.ready, once set, stays set until the ticket is claimed: a clock that is set back makes nothing wait twice. It tells tickets whose time has come from those that wait; rank is what each kind is sorted by: the
 // caller's deadline among the ready, the time of the next try among those that wait.
 const schema1 = `
 CREATE TABLE outbox_ticket (

@@ -115,6 +115,7 @@ func (b *Box) dispatch(ctx context.Context, w *crew) {
 			b.log.Warn("outbox: no work can be claimed now", slog.Any("error", err))
 			b.idle(ctx, nanos(b.clock.Now().Add(time.Second)))
 		case err == nil && used == 0:
+			b.endRecovery(ctx)
 			b.idle(ctx, next)
 		}
 	}
@@ -256,13 +257,12 @@ func (b *Box) revoke(ctx context.Context, j *job) {
 func (b *Box) beatUntil(ctx context.Context, stop <-chan struct{}) {
 	tick := time.NewTicker(b.cfg.Lease / 4)
 	defer tick.Stop()
-	foreign := map[string]sighting{}
 	for {
 		select {
 		case <-tick.C:
 			b.beat(ctx)
 			if b.shared {
-				b.watch(ctx, foreign)
+				b.watch(ctx)
 			}
 		case <-stop:
 			return
