@@ -76,9 +76,10 @@ func (d Draft) Bytes() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// boundary is fixed, so that equal drafts make equal bytes. "=_" occurs in neither quoted-printable nor base64.
+// boundary is derived, so that equal drafts make equal bytes, and from the text too, so that no text can contain it. The
+// library writes it unquoted, which leaves letters and digits.
 func (d Draft) boundary() string {
-	return "=_" + contracts.SumOf([]byte(d.MessageID)).String()[:32]
+	return contracts.SumOf([]byte(d.MessageID + "\n" + d.Text)).String()[:40]
 }
 
 // leafType refuses what must not travel in base64 (RFC 2045 section 6.4) and what is no media type.

@@ -152,7 +152,7 @@ func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
 	fetch := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
 	raw, err := readBody(fetch, limit)
 	if errors.Is(err, ErrTooBig) {
-		_ = s.client.Close() // what is left of the literal is not worth reading
+		_ = s.meter.Close() // what is left is not worth reading; the client itself would wait for us to read it
 	}
 	if closeErr := fetch.Close(); err == nil && closeErr != nil {
 		err = closeErr
