@@ -97,8 +97,10 @@ func (c *Config) Validate(env contracts.Environment) error {
 func (c *Config) Open(ctx context.Context, env contracts.Env) (contracts.Adapter, error) {
 	rome, err := time.LoadLocation("Europe/Rome")
 	if err != nil {
-		return nil, &contracts.Error{Kind: contracts.Internal, System: env.Instance, Operation: "open",
-			Err: errors.New("no time zone data: link time/tzdata")}
+		return nil, &contracts.Error{
+			Kind: contracts.Internal, System: env.Instance, Operation: "open",
+			Err: errors.New("no time zone data: link time/tzdata"),
+		}
 	}
 	a := &Adapter{cfg: *c, env: env, rome: rome}
 	if a.env.Log == nil {

@@ -37,8 +37,10 @@ func TestConformance(t *testing.T) {
 	other := claim("personal-domicile", 0, benchNow)
 	other.Address = claim("two-addresses", 0, benchNow).Address
 	domiciletest.Run(t, domiciletest.Harness{
-		Harness: contracttest.Harness{Runner: direct, Far: b, Wire: "inad *", Caller: who, Capture: capture,
-			Reset: a.wire.Close}, // a refusal concerns new connections: each case begins without idle ones
+		Harness: contracttest.Harness{
+			Runner: direct, Far: b, Wire: "inad *", Caller: who, Capture: capture,
+			Reset: a.wire.Close,
+		}, // a refusal concerns new connections: each case begins without idle ones
 		Register: Register,
 		Found:    tale("personal-domicile"), None: query("no-domicile"), Ceased: query("ceased-domicile"),
 		Ceasing: tale("ceasing-domicile"), Several: tale("two-addresses"), OtherCapacity: query("professional-only"),

@@ -46,8 +46,10 @@ func TestAListIsAskedOnceAndJoinedByCode(t *testing.T) {
 	t.Parallel()
 	b, a := open(t, nil)
 	never(t, b)
-	qs := []domicile.Query{query("personal-domicile"), query("no-domicile"), query("personal-domicile"), query("omocodic-code"),
-		query("company-with-pec"), query("body-with-domicile"), query("absent-in-list")}
+	qs := []domicile.Query{
+		query("personal-domicile"), query("no-domicile"), query("personal-domicile"), query("omocodic-code"),
+		query("company-with-pec"), query("body-with-domicile"), query("absent-in-list"),
+	}
 	h := order(t, a, qs)
 	asked := lastAsked(t, b)
 	if asked.Reference != "lot-1" || len(asked.Codes) != 4 {

@@ -77,10 +77,9 @@ var (
 )
 
 var (
-	errNotJSON   = errors.New("the answer is not JSON")
-	errShape     = errors.New("the answer is not the JSON of the contract")
-	errInstant   = errors.New("an instant of the answer cannot be read")
-	errNoAddress = errors.New("an address of the answer is empty")
+	errNotJSON = errors.New("the answer is not JSON")
+	errShape   = errors.New("the answer is not the JSON of the contract")
+	errInstant = errors.New("an instant of the answer cannot be read")
 )
 
 // decode reads a reply's JSON. encoding/json's own errors quote the input, so they stay here.

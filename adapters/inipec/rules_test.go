@@ -72,8 +72,10 @@ func TestWhoseAddressAnswers(t *testing.T) {
 	person.Capacity = domicile.Person
 	order2 := query("sole-trader-as-enterprise")
 	order2.Capacity = domicile.Professional
-	qs := []domicile.Query{query("company-with-pec"), trader, order2, person, query("company-without-pec"), query("company-unknown"),
-		query("company-codes-differ"), query("company-with-pec")}
+	qs := []domicile.Query{
+		query("company-with-pec"), trader, order2, person, query("company-without-pec"), query("company-unknown"),
+		query("company-codes-differ"), query("company-with-pec"),
+	}
 	h := order(t, a, qs)
 	asked := lastAsked(t, b)
 	seen := map[string]bool{}
@@ -91,8 +93,10 @@ func TestWhoseAddressAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"officine-tormalina@pec.imprese.test enterprise", "ristoro-zanforlin@pec.imprese.test enterprise", "", "",
-		"", "", "cantieri-ventomare@pec.imprese.test enterprise", "officine-tormalina@pec.imprese.test enterprise"} {
+	for i, want := range []string{
+		"officine-tormalina@pec.imprese.test enterprise", "ristoro-zanforlin@pec.imprese.test enterprise", "", "",
+		"", "", "cantieri-ventomare@pec.imprese.test enterprise", "officine-tormalina@pec.imprese.test enterprise",
+	} {
 		if texts(got[i]) != want {
 			t.Errorf("question %d: %d domiciles, want %q", i, len(got[i].Value.Domiciles), want)
 		}
@@ -395,8 +399,10 @@ func jwt(payload string) string {
 }
 
 func FuzzParseToken(f *testing.F) {
-	for _, seed := range []string{jwt(`{"exp":1795248030}`), `"` + jwt(`{"exp":1795248030}`) + `"`, jwt(`{"exp":"x"}`), jwt(`{"exp":1e300}`),
-		`{"httpCode":"401"}`, "..", "a.b.c"} {
+	for _, seed := range []string{
+		jwt(`{"exp":1795248030}`), `"` + jwt(`{"exp":1795248030}`) + `"`, jwt(`{"exp":"x"}`), jwt(`{"exp":1e300}`),
+		`{"httpCode":"401"}`, "..", "a.b.c",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

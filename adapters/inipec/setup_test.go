@@ -30,10 +30,12 @@ func open(t testing.TB, change func(*Config, *contracts.Env)) (*lab.Bench, *mock
 	cfg.HTTP.Endpoint, cfg.HTTP.CA = b.URL("inipec"), ca
 	cfg.Client, cfg.Certificate = m.ClientID(), m.CertificatePath()
 	cfg.Key = contracts.Secret("secret://file/" + m.KeyPath())
-	env := contracts.Env{Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(),
+	env := contracts.Env{
+		Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(),
 		Secret: func(_ context.Context, ref contracts.Secret) ([]byte, error) {
 			return os.ReadFile(strings.TrimPrefix(string(ref), "secret://file/"))
-		}}
+		},
+	}
 	if change != nil {
 		change(cfg, &env)
 	}

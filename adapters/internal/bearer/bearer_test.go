@@ -48,7 +48,8 @@ func (h *hand) advance(d time.Duration) {
 func cache(t *testing.T, clock *hand, life time.Duration, fail func() error) (*Cache, *atomic.Int32) {
 	t.Helper()
 	var n atomic.Int32
-	c := New(Options{Clock: clock, RenewBefore: 2 * time.Minute, Timeout: 5 * time.Second,
+	c := New(Options{
+		Clock: clock, RenewBefore: 2 * time.Minute, Timeout: 5 * time.Second,
 		Fetch: func(ctx context.Context, key string) (Token, error) {
 			i := n.Add(1)
 			if fail != nil {
@@ -57,7 +58,8 @@ func cache(t *testing.T, clock *hand, life time.Duration, fail func() error) (*C
 				}
 			}
 			return NewToken(fmt.Sprintf("%s-%d", key, i), clock.Now().Add(life)), nil
-		}})
+		},
+	})
 	t.Cleanup(c.Close)
 	return c, &n
 }

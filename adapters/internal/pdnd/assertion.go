@@ -180,7 +180,7 @@ func (r Rules) CheckAssertion(assertion string) error {
 			return err
 		}
 	}
-	jws, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return errFormat
 	}

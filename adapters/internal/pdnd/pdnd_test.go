@@ -225,9 +225,11 @@ func TestADownPlatformIsUnavailableAndRepeated(t *testing.T) {
 func TestGarbageIsMalformed(t *testing.T) {
 	t.Parallel()
 	b, _, c := platform(t, nil)
-	for _, body := range []string{"<html>", `{"access_token":"x","token_type":"Bearer","expires_in":600}`,
+	for _, body := range []string{
+		"<html>", `{"access_token":"x","token_type":"Bearer","expires_in":600}`,
 		`{"access_token":"e30.e30.e30","token_type":"DPoP","expires_in":600}`,
-		`{"access_token":"e30.e30.e30","token_type":"Bearer","expires_in":0}`} {
+		`{"access_token":"e30.e30.e30","token_type":"Bearer","expires_in":0}`,
+	} {
 		b.Clear()
 		b.Inject(lab.Fault{Match: tokenRoute, Do: lab.Garbage, Body: []byte(body)})
 		if _, err := authorize(t, c, mock.Activation); contracts.KindOf(err) != contracts.Malformed {
@@ -248,8 +250,10 @@ func TestWrongClockIsNamed(t *testing.T) {
 
 func TestValidateNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	bad := Config{Endpoint: "https://auth.interop.pagopa.it/token.oauth2", Audience: "https://auth.interop.pagopa.it/client-assertion",
-		Client: "x", Key: "-----BEGIN", Kid: "x", Purposes: map[string]string{"p": "x"}, RenewBefore: -1}
+	bad := Config{
+		Endpoint: "https://auth.interop.pagopa.it/token.oauth2", Audience: "https://auth.interop.pagopa.it/client-assertion",
+		Client: "x", Key: "-----BEGIN", Kid: "x", Purposes: map[string]string{"p": "x"}, RenewBefore: -1,
+	}
 	err := bad.Validate(contracts.Collaudo, "voucher")
 	for _, field := range []string{"endpoint", "audience", "client", "key", "kid", "purposes.p", "renew_before", "assertion_life", "timeout"} {
 		if err == nil || !strings.Contains(err.Error(), "voucher."+field+": ") {

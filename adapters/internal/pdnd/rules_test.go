@@ -44,8 +44,10 @@ func newSigning(t testing.TB) signing {
 }
 
 func goodClaims() map[string]any {
-	return map[string]any{"iss": testClient, "sub": testClient, "aud": testAud, "jti": NewID(),
-		"iat": testNow.Unix(), "exp": testNow.Unix() + 120, "purposeId": testPurpose}
+	return map[string]any{
+		"iss": testClient, "sub": testClient, "aud": testAud, "jti": NewID(),
+		"iat": testNow.Unix(), "exp": testNow.Unix() + 120, "purposeId": testPurpose,
+	}
 }
 
 // Every reason for which the platform answers its opaque 400 has a row here.
@@ -176,8 +178,10 @@ func TestTheFormIsCheckedToo(t *testing.T) {
 		{"client_id of another", "client_id", testPurpose, errClientID},
 		{"no assertion", "client_assertion", "", errFormat},
 	} {
-		form := url.Values{"client_id": {testClient}, "client_assertion": {s.jws(t, map[string]any{"alg": "RS256", "kid": s.rules.Kid}, goodClaims())},
-			"client_assertion_type": {assertionType}, "grant_type": {grantType}}
+		form := url.Values{
+			"client_id": {testClient}, "client_assertion": {s.jws(t, map[string]any{"alg": "RS256", "kid": s.rules.Kid}, goodClaims())},
+			"client_assertion_type": {assertionType}, "grant_type": {grantType},
+		}
 		if err := s.rules.Check(form); err != nil {
 			t.Fatal(err)
 		}

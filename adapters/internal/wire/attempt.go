@@ -111,7 +111,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 }
 
 func (a *attempt) exchange(ctx context.Context, r *http.Request) {
-	raw, err := a.call.client.transport.RoundTrip(r)
+	raw, err := a.call.client.transport.RoundTrip(r) //nolint:bodyclose // readBody closes it, on every path
 	if err != nil {
 		a.fault = faultOf(ctx, err)
 		if a.replay.Load() {

@@ -76,8 +76,10 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	bad := Config{CA: "/nowhere/ca.pem", Proxy: "socks://x", ClientKey: "inline", MaxBody: 1, Attempts: 99, RetryAfterMax: time.Hour, RetryBurst: -1}
 	err := bad.Validate(contracts.Collaudo, "http")
-	for _, field := range []string{"endpoint", "ca", "proxy", "client_certificate", "client_key", "timeout", "connect_timeout",
-		"attempts", "max_body", "retry_after_max", "retry_burst"} {
+	for _, field := range []string{
+		"endpoint", "ca", "proxy", "client_certificate", "client_key", "timeout", "connect_timeout",
+		"attempts", "max_body", "retry_after_max", "retry_burst",
+	} {
 		if err == nil || !strings.Contains(err.Error(), "http."+field+": ") {
 			t.Errorf("no fault at http.%s in %v", field, err)
 		}
@@ -113,9 +115,14 @@ func TestParseProblemSurvivesEverything(t *testing.T) {
 	}{
 		{"rfc 9457", `{"type":"about:blank","title":"T","status":404,"detail":"d"}`, Problem{Type: "about:blank", Title: "T", Status: "404", Detail: "d"}},
 		{"inad", `{"status":"404","type":"NOT_FOUND","detail":"CF non trovato"}`, Problem{Type: "NOT_FOUND", Status: "404", Detail: "CF non trovato"}},
-		{"pdnd", `{"type":"about:blank","status":400,"title":"t","errors":[{"code":"015-0008","detail":"x"}],"correlationId":"c-1"}`,
-			Problem{Type: "about:blank", Status: "400", Title: "t", CorrelationID: "c-1", Codes: []string{"015-0008"}}},
-		{"html", "<html>", Problem{}}, {"nothing", "", Problem{}}, {"null", "null", Problem{}}, {"array", "[1]", Problem{}},
+		{
+			"pdnd", `{"type":"about:blank","status":400,"title":"t","errors":[{"code":"015-0008","detail":"x"}],"correlationId":"c-1"}`,
+			Problem{Type: "about:blank", Status: "400", Title: "t", CorrelationID: "c-1", Codes: []string{"015-0008"}},
+		},
+		{"html", "<html>", Problem{}},
+		{"nothing", "", Problem{}},
+		{"null", "null", Problem{}},
+		{"array", "[1]", Problem{}},
 		{"other types", `{"type":{},"status":[],"errors":{}}`, Problem{}},
 	} {
 		got := ParseProblem([]byte(tc.body))
