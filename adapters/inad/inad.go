@@ -138,6 +138,7 @@ func (a *Adapter) Bindings() []contracts.Binding {
 	return []contracts.Binding{
 		contracts.Bind(domicile.OpLookup, a.Lookup,
 			contracts.Covers(domicile.OpLookup, covers),
+			contracts.Expected(domicile.OpLookup, a.cfg.ListEvery), // of a list; whoever is in a hurry goes alone
 			contracts.AsList(domicile.OpLookup, MaxList, a.start, a.collect)),
 		contracts.Bind(domicile.OpVerify, a.Verify,
 			contracts.Covers(domicile.OpVerify, coversClaim)),
