@@ -59,11 +59,11 @@ func (t *Ticket) Failure() error {
 		if t.Err != nil {
 			return t.Err
 		}
-		return &Error{Kind: Internal, Operation: t.Op, Err: fmt.Errorf("ticket %s failed without a reason", t.ID)}
+		return &Error{Kind: Internal, System: "hub", Operation: t.Op, Err: fmt.Errorf("ticket %s failed without a reason", t.ID)}
 	case StateAbandoned:
-		return &Error{Kind: Conflict, Operation: t.Op, Err: fmt.Errorf("ticket %s was given up by an operator", t.ID)}
+		return &Error{Kind: Conflict, System: "hub", Operation: t.Op, Err: fmt.Errorf("ticket %s was given up by an operator", t.ID)}
 	}
-	return &Error{Kind: Pending, Operation: t.Op, Ticket: t.ID}
+	return &Error{Kind: Pending, System: "hub", Operation: t.Op, Ticket: t.ID}
 }
 
 // TicketID derives a ticket's id from its idempotency: 26 characters of lower-case base32, safe in a Message-ID, a file

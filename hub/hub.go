@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"raccordo/contracts"
@@ -50,6 +51,8 @@ type Hub struct {
 	admission *call.Admission
 	admitted  call.Func // Admit > route: what Run does
 	submitted call.Func // Admit > outbox: what Submit does
+
+	working atomic.Int64 // calls under way, but for those that wait for a ticket
 
 	mu     sync.Mutex
 	closed bool
@@ -208,7 +211,7 @@ func (h *Hub) recordRefusals(ctx context.Context, all bool) {
 // Idle reports whether nothing is in flight and nothing is due, and when something falls due next (zero: nothing will,
 // of itself). For drains, tests and clocks that jump.
 func (h *Hub) Idle() (next time.Time, quiet bool) {
-	quiet = len(h.admission.InFlight()) == 0
+	quiet = h.working.Load() == 0
 	for _, room := range []interface {
 		Idle() (time.Time, bool)
 	}{h.box, h.feed} {

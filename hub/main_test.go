@@ -13,5 +13,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(child())
 	}
+	if err := os.Setenv("RACCORDO_TEST_OTHER", otherToken); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,7 +19,29 @@ func (h *Hub) Run(ctx context.Context, c *contracts.Call) (any, error) {
 	if err := h.known(c); err != nil {
 		return nil, err
 	}
-	return h.admitted(ctx, c)
+	defer h.begin()()
+	out, err := h.admitted(ctx, c)
+	return out, named(err, "hub", c.Op.Name)
+}
+
+// begin counts a call as work under way until the function it gives is called.
+func (h *Hub) begin() (end func()) {
+	h.working.Add(1)
+	return func() { h.working.Add(-1) }
+}
+
+// named sees to it that every error says whose it is and of what.
+func named(err error, system, op string) error {
+	if err == nil {
+		return nil
+	}
+	e := contracts.AsError(err)
+	if e.System != "" && e.Operation != "" {
+		return e
+	}
+	own := *e // the error may be shared
+	own.System, own.Operation = cmp.Or(e.System, system), cmp.Or(e.Operation, op)
+	return &own
 }
 
 // Submit stores the call and returns its ticket; the same key again returns the same ticket.
@@ -31,9 +54,10 @@ func (h *Hub) Submit(ctx context.Context, c *contracts.Call) (contracts.Ticket, 
 		keyed.Key = readKey()
 		c = &keyed
 	}
+	defer h.begin()()
 	out, err := h.submitted(ctx, c)
 	if err != nil {
-		return contracts.Ticket{}, err
+		return contracts.Ticket{}, named(err, "hub", c.Op.Name)
 	}
 	return out.(contracts.Ticket), nil
 }
@@ -104,13 +128,7 @@ func (h *Hub) askable(c *contracts.Call) error {
 	if !ok || b.Covers == nil {
 		return nil
 	}
-	err := b.Covers(c.Request)
-	if err == nil {
-		return nil
-	}
-	named := *contracts.AsError(err)
-	named.System, named.Operation = in.name, c.Op.Name
-	return &named
+	return named(b.Covers(c.Request), in.name, c.Op.Name)
 }
 
 // next gives the first instance behind after on the call's route whose register may hold what is asked.
@@ -172,8 +190,10 @@ func (h *Hub) route(ctx context.Context, c *contracts.Call) (any, error) {
 	}
 }
 
-// wait waits for a ticket as long as the caller's deadline lasts.
+// wait waits for a ticket as long as the caller's deadline lasts. Whoever waits is not at work: the outbox is.
 func (h *Hub) wait(ctx context.Context, c *contracts.Call, t contracts.Ticket) (any, error) {
+	h.working.Add(-1)
+	defer h.working.Add(1)
 	settled, err := h.box.Wait(ctx, t.ID)
 	if err != nil {
 		return nil, err

@@ -143,12 +143,15 @@ func (c *core) ask(ctx context.Context, one *row, q domicile.Query) error {
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
+	if err != nil { // the row's own misfortune
 		one.outcome, one.reason, one.settled = failed, err.Error(), c.now()
-		if contracts.KindOf(err) == contracts.Canceled {
+		switch contracts.KindOf(err) {
+		case contracts.Canceled:
 			one.outcome = pending
+		case contracts.NotFound:
+			one.outcome, one.reason = noDomicile, "no register holds employers in that capacity"
 		}
-		return nil // the row's own misfortune
+		return nil
 	}
 	one.lookup = t.ID
 	c.tickets[t.ID] = one

@@ -80,7 +80,7 @@ func (h Harness) judgeFault(t *T, rule Rule, expect Expect, op *contracts.OpInfo
 	case kind == contracts.Pending && h.Ticketed:
 	case kind == contracts.Canceled && outOfTime && op.Effect == contracts.Read:
 	case !slices.Contains(expect.Kinds, kind):
-		t.Errorf("%s: kind %q, want one of %q: %v", rule.Fault, kind, expect.Kinds, err)
+		t.Errorf("%s: kind %v, want one of %v: %v", rule.Fault, kind, expect.Kinds, err)
 	}
 }
 

@@ -91,6 +91,6 @@ func WantKind(t *T, err error, op string, kinds ...contracts.Kind) {
 	}
 	CheckError(t, err, op)
 	if got := contracts.KindOf(err); !slices.Contains(kinds, got) {
-		t.Errorf("kind %q, want one of %q: %v", got, kinds, err)
+		t.Errorf("kind %v, want one of %v: %v", got, kinds, err)
 	}
 }

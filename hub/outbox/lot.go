@@ -58,15 +58,13 @@ func (b *Box) surveyList(q store.Querier, p *plan, g group, bind *contracts.Bind
 		since int64
 		count int
 	)
-	err = q.QueryRow(`SELECT rank, next, n, since FROM outbox_ticket
-		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT 1`, g.key, limit).
+	err = q.QueryRow(selectFirst, g.key, limit).
 		Scan(&first.rank, &first.next, &first.n, &since)
 	if noRows(err) {
 		return limit, nil
 	}
 	if err == nil {
-		err = q.QueryRow(`SELECT count(*) FROM (SELECT n FROM outbox_ticket
-			WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? LIMIT ?)`, g.key, limit, bind.List.Max).Scan(&count)
+		err = q.QueryRow(countReady, g.key, limit, bind.List.Max).Scan(&count)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("survey list: %w", err)
@@ -135,8 +133,7 @@ func (l *lot) save(tx *store.Tx) error {
 
 // makeLot turns a gathering into a lot in this process's hands. The row is there before anything is handed over.
 func (b *Box) makeLot(tx *store.Tx, g *gathering) (*job, error) {
-	ns, err := numbers(tx, `SELECT n FROM outbox_ticket
-		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT ?`, g.group.key, g.above, g.max)
+	ns, err := numbers(tx, selectLot, g.group.key, g.above, g.max)
 	if err != nil {
 		return nil, err
 	}
@@ -430,6 +427,9 @@ func (b *Box) lotLost(j *job, e *contracts.Error) *contracts.Error {
 	kind := contracts.Uncertain
 	if j.effect == contracts.Read {
 		kind = contracts.Unavailable
+		if e.Kind == contracts.Malformed { // it was answered, with noise
+			kind = e.Kind
+		}
 	}
 	lost := b.fault(kind, j.op, "the list was never answered: %w", e)
 	lost.System = j.at
