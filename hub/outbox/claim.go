@@ -69,7 +69,7 @@ func (p *plan) note(at int64) { p.next = min(p.next, at) }
 func (b *Box) survey(q store.Querier, now int64, max int) (*plan, error) {
 	p := &plan{next: never}
 	var rank int64
-	err := q.QueryRow(`SELECT rank FROM outbox_ticket WHERE state = 'queued' AND ready = 0 ORDER BY rank LIMIT 1`).Scan(&rank)
+	err := q.QueryRow(selectWake).Scan(&rank)
 	switch {
 	case err == nil && rank <= now:
 		p.promote = true
@@ -113,7 +113,7 @@ func readyGroups(q store.Querier) (all []group, err error) {
 	key := ""
 	for {
 		var next *string
-		err := q.QueryRow(`SELECT min(grp) FROM outbox_ticket WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp > ?`, key).Scan(&next)
+		err := q.QueryRow(selectGroup, key).Scan(&next)
 		if err != nil {
 			return nil, fmt.Errorf("survey groups: %w", err)
 		}
@@ -125,8 +125,28 @@ func readyGroups(q store.Querier) (all []group, err error) {
 	}
 }
 
-const selectReady = `SELECT rank, next, n, lane FROM outbox_ticket
-	WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank <= ? ORDER BY rank, next, n LIMIT ?`
+// The questions that are asked at every turn. Each names its index, since SQLite, left to choose without statistics, would
+// read whole states; a test reads the plans.
+const (
+	selectWake  = `SELECT rank FROM outbox_ticket INDEXED BY outbox_ticket_wake WHERE state = 'queued' AND ready = 0 ORDER BY rank LIMIT 1`
+	selectGroup = `SELECT min(grp) FROM outbox_ticket INDEXED BY outbox_ticket_claim WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp > ?`
+	selectReady = `SELECT rank, next, n, lane FROM outbox_ticket INDEXED BY outbox_ticket_claim
+		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank <= ? ORDER BY rank, next, n LIMIT ?`
+	selectFirst = `SELECT rank, next, n, since FROM outbox_ticket INDEXED BY outbox_ticket_claim
+		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT 1`
+	countReady = `SELECT count(*) FROM (SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_claim
+		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? LIMIT ?)`
+	selectLot = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_claim
+		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT ?`
+	selectUncertain = `SELECT n, next FROM outbox_ticket INDEXED BY outbox_ticket_uncertain WHERE state = 'uncertain' ORDER BY next, n LIMIT ?`
+	selectPromote   = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_wake WHERE state = 'queued' AND ready = 0 AND rank <= ? ORDER BY rank LIMIT 500`
+	selectKeyed     = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_lane WHERE lane = ? AND state = 'queued' AND rule = 1 ORDER BY ready DESC, rank, next, n LIMIT 1`
+	selectStrict    = `SELECT n, pos, state FROM outbox_ticket INDEXED BY outbox_ticket_strict
+		WHERE lane = ? AND rule = 2 AND state IN ('queued', 'running', 'uncertain') ORDER BY pos LIMIT 1`
+	selectPosition = `SELECT state FROM outbox_ticket INDEXED BY outbox_ticket_position WHERE lane = ? AND pos = ? AND rule = 2`
+	selectEnded    = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_ended WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT 200`
+	selectRunning  = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_running WHERE state = 'running' AND lot = '' LIMIT 1`
+)
 
 // surveyGroup adds what one group offers.
 func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int, paused map[string]int64) error {
@@ -200,8 +220,7 @@ func (b *Box) pauses() map[string]int64 {
 // promote marks tickets whose time has come as ready, a bounded number at a time.
 func (b *Box) promote(ctx context.Context) error {
 	return b.store.Write(ctx, store.Start, func(tx *store.Tx) error {
-		_, err := tx.Exec(`UPDATE outbox_ticket SET ready = 1, rank = due WHERE n IN
-			(SELECT n FROM outbox_ticket WHERE state = 'queued' AND ready = 0 AND rank <= ? ORDER BY rank LIMIT 500)`, b.now())
+		_, err := tx.Exec(`UPDATE outbox_ticket SET ready = 1, rank = due WHERE n IN (`+selectPromote+`)`, b.now())
 		if err != nil {
 			return fmt.Errorf("wake tickets: %w", err)
 		}

@@ -27,7 +27,7 @@ func (b *Box) Idle() (next time.Time, quiet bool) {
 				return err
 			}
 			var n int64
-			err = v.QueryRow(`SELECT n FROM outbox_ticket WHERE state = 'running' AND lot = '' LIMIT 1`).Scan(&n)
+			err = v.QueryRow(selectRunning).Scan(&n)
 			p.inFlight = err == nil
 			if noRows(err) {
 				err = nil
@@ -117,7 +117,7 @@ func (b *Box) sweep(ctx context.Context) {
 	before := b.clock.Now().Add(-b.cfg.Retention)
 	for deleted := 1; deleted > 0 && ctx.Err() == nil; {
 		err := b.store.Write(ctx, store.Start, func(tx *store.Tx) error {
-			all, err := numbers(tx, `SELECT n FROM outbox_ticket WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT 200`, nanos(before))
+			all, err := numbers(tx, selectEnded, nanos(before))
 			if err != nil {
 				return err
 			}

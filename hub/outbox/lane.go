@@ -79,7 +79,7 @@ func hold(tx *store.Tx, key, holder string) error {
 func (l *lane) walk(tx *store.Tx) error {
 	for {
 		var state string
-		err := tx.QueryRow(`SELECT state FROM outbox_ticket WHERE lane = ? AND pos = ? AND rule = 2`, l.key, l.passed+1).Scan(&state)
+		err := tx.QueryRow(selectPosition, l.key, l.passed+1).Scan(&state)
 		if noRows(err) {
 			return nil
 		}
@@ -111,14 +111,12 @@ func (l *lane) elect(tx *store.Tx, rule contracts.LaneRule) error {
 		err    error
 	)
 	if rule == contracts.Strict {
-		err = tx.QueryRow(`SELECT n, pos, state FROM outbox_ticket
-			WHERE lane = ? AND rule = 2 AND state IN ('queued', 'running', 'uncertain') ORDER BY pos LIMIT 1`, l.key).Scan(&n, &pos, &state)
+		err = tx.QueryRow(selectStrict, l.key).Scan(&n, &pos, &state)
 		if err == nil && (contracts.State(state) != contracts.StateQueued || pos > l.passed+1) {
 			n = 0
 		}
 	} else {
-		err = tx.QueryRow(`SELECT n FROM outbox_ticket WHERE lane = ? AND state = 'queued' AND rule = 1
-			ORDER BY ready DESC, rank, next, n LIMIT 1`, l.key).Scan(&n)
+		err = tx.QueryRow(selectKeyed, l.key).Scan(&n)
 	}
 	if noRows(err) {
 		n, err = 0, nil

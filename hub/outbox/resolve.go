@@ -12,7 +12,7 @@ import (
 
 // surveyUncertain adds the questions that are due, for at most half of the places: a restored store may hold very many.
 func (b *Box) surveyUncertain(q store.Querier, p *plan, now int64, max int) error {
-	rows, err := q.Query(`SELECT n, next FROM outbox_ticket WHERE state = 'uncertain' ORDER BY next, n LIMIT ?`, (max+1)/2+1)
+	rows, err := q.Query(selectUncertain, (max+1)/2+1)
 	if err != nil {
 		return fmt.Errorf("survey uncertain tickets: %w", err)
 	}
