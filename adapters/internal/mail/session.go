@@ -150,12 +150,9 @@ func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
 	s.meter.left.Store(limit + overhead)
 	section := &imap.FetchItemBodySection{Peek: true}
 	fetch := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
-	raw, err := readBody(fetch, limit)
-	if errors.Is(err, ErrTooBig) {
-		_ = s.meter.Close() // what is left is not worth reading; the client itself would wait for us to read it
-	}
-	if closeErr := fetch.Close(); err == nil && closeErr != nil {
-		err = closeErr
+	raw, err := s.readBody(fetch, limit)
+	if err == nil {
+		err = fetch.Close()
 	}
 	switch {
 	case errors.Is(err, ErrTooBig):
@@ -168,7 +165,9 @@ func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
 	return raw, nil
 }
 
-func readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err error) {
+// readBody gathers the body. After an error the command must not be touched again: the library's reader has gone on by
+// then, and closing the command would read from under it. Closing the connection ends both.
+func (s *Session) readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err error) {
 	for msg := fetch.Next(); msg != nil; msg = fetch.Next() {
 		for item := msg.Next(); item != nil; item = msg.Next() {
 			body, ok := item.(imapclient.FetchItemDataBodySection)
@@ -177,10 +176,13 @@ func readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err erro
 			}
 			size := body.Literal.Size()
 			if size > limit {
+				_ = s.meter.Close()
+				_, _ = io.Copy(io.Discard, body.Literal) // up to the error that tells the library's reader to go on
 				return nil, ErrTooBig
 			}
 			raw = make([]byte, size)
 			if _, err := io.ReadFull(body.Literal, raw); err != nil {
+				_ = s.meter.Close()
 				return nil, err
 			}
 		}
