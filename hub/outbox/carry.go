@@ -72,6 +72,10 @@ func (b *Box) cannot(j *job, err error) verdict {
 	v := verdict{to: contracts.StateQueued, err: e, next: b.clock.Now().Add(b.cfg.Backoff.Max)}
 	if j.state == contracts.StateUncertain {
 		v.to = contracts.StateUncertain
+		return v
+	}
+	if errors.Is(err, errNoOp) || errors.Is(err, errNoForm) { // all of its kind are in the same case
+		v.pause = v.next
 	}
 	return v
 }

@@ -152,7 +152,7 @@ const (
 func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int, paused map[string]int64) error {
 	bind := b.desk.Binding(g.op, g.at)
 	limit := int64(never)
-	if bind != nil && bind.List != nil && !g.solo {
+	if bind != nil && bind.List != nil && (!g.solo || bind.Do == nil) {
 		near, err := b.surveyList(q, p, g, bind, now)
 		if err != nil {
 			return err

@@ -43,5 +43,8 @@ func (b *Box) Claim(ctx context.Context, room int) (int, error) {
 	return len(jobs), err
 }
 
+// Beat renews the leases of what is in flight, and gives up on what hangs.
+func (b *Box) Beat(ctx context.Context) { b.beat(ctx) }
+
 // Ring makes the workers look, as the passing of real time would.
 func (b *Box) Ring() { b.ring() }

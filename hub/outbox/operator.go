@@ -78,7 +78,7 @@ func (b *Box) Retry(ctx context.Context, id, operator, reason string) error {
 		if r.redacted {
 			return b.fault(contracts.Conflict, "retry", "its message was erased when it was settled; submit it again under a new key")
 		}
-		r.tries, r.departed, r.moved, r.recheck, r.solo = 0, false, "", 0, true
+		r.tries, r.departed = 0, false
 		r.next = b.now()
 		return b.moveByHand(tx, r, contracts.StateQueued, operator, reason)
 	})

@@ -121,6 +121,7 @@ func (m *model) Feed(_ context.Context, from contracts.Cursor) ([]contracts.Even
 func (m *model) Every() time.Duration { return time.Minute }
 
 func TestLanesCrashesAndEventsInAnyOrder(t *testing.T) {
+	t.Parallel()
 	ops := []contracts.Op[ask, reply]{opRead, opWrite, opOnce, opKeyed, opStrict}
 	rapid.Check(t, func(rt *rapid.T) {
 		s := &scope{TB: t}

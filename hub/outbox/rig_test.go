@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -235,7 +236,11 @@ func testConfig() outbox.Config {
 	return cfg
 }
 
+// newRig makes a rig; its test runs beside others from here on.
 func newRig(t testing.TB) *rig {
+	if t, ok := t.(*testing.T); ok && os.Getenv(crashDir) == "" {
+		t.Parallel()
+	}
 	r := &rig{TB: t, path: filepath.Join(t.TempDir(), "hub.db"), clock: newClock(), desk: newDesk(), ledger: &ledger{}, cfg: testConfig()}
 	r.opt.SetJitter(func() float64 { return 1 })
 	return r
