@@ -279,27 +279,42 @@ func TestCancellationBeforeAndAfterTheDot(t *testing.T) {
 }
 
 func TestRateIsKeptWithinEveryMinute(t *testing.T) {
-	w := newWorld(t, func(c *Config, _ *lab.Bench) { c.Mailboxes[0].PerMinute = 0 })
+	w := newWorld(t, func(c *Config, _ *lab.Bench) { c.Mailboxes[0].PerMinute = 0 }) // six
 	w.mock.LimitRate(6)
-	for round := range 3 {
-		for i := range 6 {
-			if _, err := w.Send(contracts.WithHold(t.Context(), newHold()), to("rossi@pec.cittadini.test")); err != nil {
-				t.Fatalf("round %d message %d: %v", round, i, err)
-			}
-			w.bench.Advance(time.Second)
-		}
+	send := func() (after time.Duration) {
+		t.Helper()
 		_, err := w.Send(contracts.WithHold(t.Context(), newHold()), to("rossi@pec.cittadini.test"))
 		var e *contracts.Error
-		if !errors.As(err, &e) || e.Kind != contracts.Throttled || e.After <= 0 || e.After > time.Minute || e.Code != "" {
-			t.Fatalf("seventh message: %v after %v, want our own throttling", err, e.After)
+		if errors.As(err, &e) {
+			if e.Kind != contracts.Throttled || e.Code != "" {
+				t.Fatalf("%v, want our own throttling", err)
+			}
+			return e.After
 		}
-		w.bench.Advance(e.After)
-		for range 5 { // and no burst as soon as the first place is free
-			w.bench.Advance(time.Second)
-		}
+		return 0
 	}
-	if n := len(w.mock.Accepted()); n != 18 {
-		t.Errorf("%d messages taken, want 18", n)
+	for i := range 6 {
+		if after := send(); after != 0 {
+			t.Fatalf("message %d: after %v", i, after)
+		}
+		w.bench.Advance(5 * time.Second)
+	}
+	if after := send(); after != 30*time.Second {
+		t.Errorf("seventh within the minute: after %v, want 30s", after)
+	}
+	w.bench.Advance(30 * time.Second)
+	if after := send(); after != 0 {
+		t.Errorf("a minute after the first: after %v", after)
+	}
+	if after := send(); after != 5*time.Second {
+		t.Errorf("and one more: after %v, want 5s: one place was free, not six", after)
+	}
+	w.bench.Clock().Step(-time.Hour)
+	if after := send(); after <= 0 || after > time.Minute {
+		t.Errorf("with the clock set back: after %v, want a minute at most", after)
+	}
+	if n := len(w.mock.Accepted()); n != 7 {
+		t.Errorf("%d messages taken, want 7", n)
 	}
 }
 

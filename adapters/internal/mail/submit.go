@@ -63,8 +63,8 @@ func (s *Submitter) Submit(ctx context.Context, e Envelope, depart func() error)
 	defer release()
 	reply, fail := s.send(ctx, c, e, depart)
 	if fail != nil {
-		if fail.Phase != PhaseEnvelope || c.client.Reset() != nil {
-			s.drop()
+		if fail.Reply.Code == 0 || c.client.Reset() != nil {
+			s.drop() // without a reply nobody knows what the next one would answer
 		}
 		return Reply{}, fail
 	}

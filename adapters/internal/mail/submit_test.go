@@ -107,7 +107,7 @@ func TestFailureTellsHowFarItCame(t *testing.T) {
 		{"says noise after the dot", answers{"dot": "\x16\x03"}, PhaseDot, contracts.Uncertain, "", -1},
 		{"says something else after the dot", answers{"dot": "354 go on"}, PhaseDot, contracts.Uncertain, "", -1},
 		{"says half a line after the dot", answers{"dot": "25"}, PhaseDot, contracts.Uncertain, "", -1},
-		{"never stops talking", answers{"dot": strings.TrimSuffix(strings.Repeat("250-"+strings.Repeat("x", 900)+"\r\n", 1000), "\r\n")}, PhaseDot, contracts.Uncertain, "", -1},
+		{"never stops talking", answers{"dot": strings.Repeat("250-"+strings.Repeat("x", 900)+"\r\n", 1000) + "250 2.0.0 ok"}, PhaseDot, contracts.Uncertain, "", -1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -130,6 +130,20 @@ func TestFailureTellsHowFarItCame(t *testing.T) {
 				t.Errorf("sent %t", f.Sent())
 			}
 		})
+	}
+}
+
+func TestConnectionWithoutAReplyIsNotUsedAgain(t *testing.T) {
+	p := listen(t, play(answers{"dot": "\x16\x03\r\n250 2.0.0 ok\r\n250 2.0.0 ok\r\n250 2.0.0 ok"})) // what is left would answer RSET and MAIL
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	for range 2 {
+		if _, err := s.Submit(t.Context(), envelope(), stay); err == nil {
+			t.Fatal("taken")
+		}
+	}
+	if got := strings.Count(p.commands(), "AUTH"); got != 2 {
+		t.Errorf("%d connections, want 2: heard %q", got, p.commands())
 	}
 }
 
