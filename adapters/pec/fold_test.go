@@ -30,7 +30,7 @@ func three() delivery.Message {
 }
 
 func sofar(m delivery.Message) delivery.Dispatch {
-	d := delivery.Dispatch{MessageID: "<h1.abc.1@pec.ente.test>", Mailbox: "centrale", Submitted: submittedAt}
+	d := delivery.Dispatch{MessageID: "<h1.abc.1@pec.ente.test>", Mailbox: "centrale", Submitted: submittedAt, Sum: contracts.SumOf([]byte("frozen"))}
 	for _, r := range m.To {
 		d.Recipients = append(d.Recipients, delivery.Delivery{Address: r.Address, Status: delivery.Sent})
 	}
@@ -177,6 +177,9 @@ func TestFoldFollowsTheTable(t *testing.T) {
 				}
 				if d.MessageID != "<h1.abc.1@pec.ente.test>" || d.Mailbox != "centrale" {
 					t.Errorf("%s: message %q of mailbox %q", start.name, d.MessageID, d.Mailbox)
+				}
+				if d.Sum != start.d.Sum || !d.Submitted.Equal(start.d.Submitted) {
+					t.Errorf("%s: what was known at sending is lost", start.name)
 				}
 				if (move.Err != nil) != (tc.state == contracts.StateFailed) {
 					t.Fatalf("%s: error %v with state %s", start.name, move.Err, tc.state)

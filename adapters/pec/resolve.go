@@ -47,10 +47,14 @@ func (a *Adapter) ask(ctx context.Context, m delivery.Message) (delivery.Dispatc
 	if err != nil {
 		return delivery.Dispatch{}, err
 	}
-	if found {
-		return d, nil
+	frozen, err := hold.Keep(ctx, keptMessage, func() ([]byte, error) { return nil, errors.New("not kept") })
+	if !found {
+		return delivery.Dispatch{}, a.unanswered(frozen)
 	}
-	return delivery.Dispatch{}, a.unanswered(ctx, hold)
+	if err == nil {
+		d.Sum = contracts.SumOf(frozen)
+	}
+	return d, nil
 }
 
 // gather folds the receipts found. They are not archived here: whatever lies in the folder that is read is archived by
@@ -98,12 +102,8 @@ func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.
 }
 
 // unanswered is the error of a message of which nothing is heard.
-func (a *Adapter) unanswered(ctx context.Context, hold contracts.Hold) error {
+func (a *Adapter) unanswered(frozen []byte) error {
 	e := contracts.Errorf(contracts.Uncertain, "resolve: no receipt yet; it will be asked again")
-	frozen, err := hold.Keep(ctx, keptMessage, func() ([]byte, error) { return nil, errors.New("not kept") })
-	if err != nil {
-		return e
-	}
 	if at := rendered(frozen); !at.IsZero() && a.env.Clock.Now().Sub(at) > a.config.AcceptanceWithin {
 		e = contracts.Errorf(contracts.Uncertain, "resolve: no receipt within %v; settle it by hand: the provider's log tells whether it was taken", a.config.AcceptanceWithin)
 		e.Code = "NO_ACCEPTANCE"

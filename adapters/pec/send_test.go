@@ -430,7 +430,7 @@ func TestResolveSearchesEveryFolder(t *testing.T) {
 	if err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
-	if sketch(d) != "delivered failed" || len(d.IDs) != 1 || d.MessageID != "<h1."+h.id+".1@pec.ministero.test>" {
+	if sketch(d) != "delivered failed" || len(d.IDs) != 1 || d.Sum != contracts.SumOf(h.kept[keptMessage]) || d.MessageID != "<h1."+h.id+".1@pec.ministero.test>" {
 		t.Errorf("resolved to %q, %+v", sketch(d), d)
 	}
 	events, _, err := w.Feed(t.Context(), nil)

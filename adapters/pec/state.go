@@ -15,7 +15,8 @@ func derive(m delivery.Message, base delivery.Dispatch, facts []fact) delivery.D
 	slices.SortFunc(facts, func(a, b fact) int {
 		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.key(), b.key()))
 	})
-	d := delivery.Dispatch{MessageID: base.MessageID, Mailbox: base.Mailbox, Submitted: base.Submitted}
+	d := base // what was known at sending stays; the rest is computed anew
+	d.Seen, d.Recipients, d.LastNotice = nil, nil, time.Time{}
 	v := weigh(facts)
 	d.IDs, d.AcceptedAt, d.Flags = v.ids, v.acceptedAt, v.flags
 	for _, f := range facts {
