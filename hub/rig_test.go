@@ -135,19 +135,20 @@ func (r *rig) pump() (stop func()) {
 }
 
 // step jumps once if nobody is at work.
-func (r *rig) step() bool {
-	next, quiet := r.hub.Idle()
-	if !quiet || r.bench.InFlight() > 0 {
-		return false
-	}
-	if at, ok := r.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
-		next = at
-	}
-	if next.IsZero() {
-		return false
-	}
-	r.bench.Clock().AdvanceTo(next)
-	return true
+func (r *rig) step() (jumped bool) {
+	r.hub.Still(func(next time.Time) {
+		if r.bench.InFlight() > 0 {
+			return
+		}
+		if at, ok := r.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+		if !next.IsZero() {
+			r.bench.Clock().AdvanceTo(next)
+			jumped = true
+		}
+	})
+	return jumped
 }
 
 // as is a context with the core's caller.

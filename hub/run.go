@@ -26,7 +26,9 @@ func (h *Hub) Run(ctx context.Context, c *contracts.Call) (any, error) {
 
 // begin counts a call as work under way until the function it gives is called.
 func (h *Hub) begin() (end func()) {
+	h.gate.RLock()
 	h.working.Add(1)
+	h.gate.RUnlock()
 	return func() { h.working.Add(-1) }
 }
 

@@ -174,6 +174,12 @@ func patiently(ctx context.Context, submit func() (contracts.Ticket, error)) (co
 	}
 }
 
+// news tells how many events there are that hear has not dealt with, one page at most.
+func (c *core) news(ctx context.Context) (int, error) {
+	events, err := c.hub.Feed().After(ctx, c.reader, c.seen, eventPage)
+	return len(events), err
+}
+
 // hear deals with the events since the last time, and tells how many there were.
 func (c *core) hear(ctx context.Context) (int, error) {
 	events, err := c.hub.Feed().After(ctx, c.reader, c.seen, eventPage)

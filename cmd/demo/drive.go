@@ -32,28 +32,41 @@ func (d *driver) run(ctx context.Context) error {
 		if heard > 0 {
 			continue
 		}
-		next, quiet := d.hub.Idle()
-		if !quiet || d.bench.InFlight() > 0 {
-			pause(ctx, look)
-			continue
-		}
-		if heard, err = d.core.hear(ctx); err != nil { // what was settled between the two looks
+		over, jumped := false, false
+		d.hub.Still(func(next time.Time) {
+			if d.bench.InFlight() > 0 {
+				return
+			}
+			// What was settled since the core last listened must be heard before time goes on.
+			if heard, err = d.core.news(ctx); err != nil || heard > 0 {
+				return
+			}
+			if over = d.core.open() == 0 || !d.bench.Clock().Now().Before(d.horizon); !over {
+				d.jump(next)
+				jumped = true
+			}
+		})
+		switch {
+		case err != nil:
 			return err
-		} else if heard > 0 {
-			continue
-		}
-		if d.core.open() == 0 || !d.bench.Clock().Now().Before(d.horizon) {
+		case over:
 			return nil
+		case !jumped && heard == 0:
+			pause(ctx, look)
 		}
-		if at, ok := d.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-		if next.IsZero() || next.After(d.horizon) {
-			next = d.horizon
-		}
-		d.bench.Clock().AdvanceTo(next)
 	}
 	return ctx.Err()
+}
+
+// jump moves the clock to whatever falls due next at the hub or at the mocks.
+func (d *driver) jump(next time.Time) {
+	if at, ok := d.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
+		next = at
+	}
+	if next.IsZero() || next.After(d.horizon) {
+		next = d.horizon
+	}
+	d.bench.Clock().AdvanceTo(next)
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -17,6 +17,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -253,34 +254,29 @@ func (c *Client) Bound(ctx context.Context, purpose string, digest contracts.Sum
 	return c.fetch(ctx, purpose, digest)
 }
 
-// fetch makes one token request.
+// fetch makes one token request. Each attempt bears an assertion of its own: the platform takes each jti once, and an
+// attempt whose answer was lost has used up its.
 func (c *Client) fetch(ctx context.Context, purpose string, digest contracts.Sum) (bearer.Token, error) {
 	id, err := c.purposeID(purpose)
 	if err != nil {
 		return bearer.Token{}, err
 	}
-	now := c.clock.Now()
-	assertion, err := c.assertion(now, id, digest)
-	if err != nil {
-		return bearer.Token{}, contracts.Errorf(contracts.Internal, "client assertion: %w", err)
-	}
-	form := url.Values{
-		"client_id":             {c.cfg.Client},
-		"client_assertion":      {assertion},
-		"client_assertion_type": {assertionType},
-		"grant_type":            {grantType},
-	}
-	rules := Rules{Audience: c.audience, Client: c.cfg.Client, Kid: c.kid, Key: c.public, Now: now, Purpose: true}
-	if err := rules.Check(form); err != nil {
-		e := contracts.Errorf(contracts.Internal, "client assertion would be refused: %w", err)
-		e.Code = "ASSERTION"
-		return bearer.Token{}, e
-	}
+	var now time.Time // of the attempt that was answered
 	resp, err := c.wire.Do(ctx, &wire.Request{
 		Method: http.MethodPost, Route: "POST /token.oauth2",
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}},
-		Body:   []byte(form.Encode()),
 		Effect: contracts.Read, // a second voucher harms nobody
+		Authorize: func(_ context.Context, r *http.Request) error {
+			now = c.clock.Now()
+			form, err := c.form(now, id, digest)
+			if err != nil {
+				return err
+			}
+			r.ContentLength = int64(len(form))
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }
+			r.Body, err = r.GetBody()
+			return err
+		},
 	})
 	if err != nil {
 		return bearer.Token{}, err
@@ -293,6 +289,27 @@ func (c *Client) fetch(ctx context.Context, purpose string, digest contracts.Sum
 		return bearer.Token{}, resp.Malformed(ctx, err.Error())
 	}
 	return bearer.NewToken(text, now.Add(life)), nil
+}
+
+// form is the body of a token request, checked by the platform's own rules before it is sent: its refusals tell nothing.
+func (c *Client) form(now time.Time, purposeID string, digest contracts.Sum) (string, error) {
+	assertion, err := c.assertion(now, purposeID, digest)
+	if err != nil {
+		return "", contracts.Errorf(contracts.Internal, "client assertion: %w", err)
+	}
+	form := url.Values{
+		"client_id":             {c.cfg.Client},
+		"client_assertion":      {assertion},
+		"client_assertion_type": {assertionType},
+		"grant_type":            {grantType},
+	}
+	rules := Rules{Audience: c.audience, Client: c.cfg.Client, Kid: c.kid, Key: c.public, Now: now, Purpose: true}
+	if err := rules.Check(form); err != nil {
+		e := contracts.Errorf(contracts.Internal, "client assertion would be refused: %w", err)
+		e.Code = "ASSERTION"
+		return "", e
+	}
+	return form.Encode(), nil
 }
 
 // refusal turns the platform's opaque answer into what an operator can act on: what our own checks have ruled out, what

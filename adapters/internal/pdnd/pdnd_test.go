@@ -222,6 +222,19 @@ func TestADownPlatformIsUnavailableAndRepeated(t *testing.T) {
 	}
 }
 
+// The platform takes each jti once: an assertion whose answer was lost is used up, and its repeat needs another.
+func TestALostAnswerIsRepeatedWithAFreshAssertion(t *testing.T) {
+	t.Parallel()
+	b, _, c := platform(t, nil)
+	b.Inject(lab.Fault{Match: tokenRoute, Do: lab.DropAfterAccept, Times: 1})
+	if _, err := authorize(t, c, mock.Activation); err != nil {
+		t.Errorf("a lost answer broke it: %v", err)
+	}
+	if n := b.Sent(tokenRoute); n != 2 {
+		t.Errorf("%d token requests, want the lost one and its repeat", n)
+	}
+}
+
 func TestGarbageIsMalformed(t *testing.T) {
 	t.Parallel()
 	b, _, c := platform(t, nil)
