@@ -85,9 +85,12 @@ func (b *Box) ask(ctx context.Context, j *job) {
 	switch {
 	case e.Kind == contracts.NotFound && j.effect == contracts.Write:
 		b.settle(j, verdict{to: contracts.StateQueued, next: now, outcome: stay.outcome})
-	case e.Kind == contracts.NotFound:
+	case e.Kind == contracts.NotFound, e.Kind == contracts.Uncertain && j.recheck != 0: // it was asked, and cannot tell
 		b.settle(j, b.unheard(j, bind, stay))
 	default:
+		if e.Kind == contracts.Uncertain {
+			stay.err = e // what is known by now, such as that no receipt came in time
+		}
 		if !stay.next.IsZero() && e.After > 0 {
 			stay.next = later(stay.next, now.Add(min(e.After, maxPause)))
 		}
