@@ -137,7 +137,7 @@ func (r *rig) allDone(ids []string) {
 }
 
 func TestTenThousandLookUpsAreTenLists(t *testing.T) {
-	for single, n := range map[bool]int{true: 10_000, false: 3_000} {
+	for single, n := range map[bool]int{true: lookUps, false: lookUps / 5} {
 		t.Run(fmt.Sprintf("single form %v", single), func(t *testing.T) {
 			r := newRig(t)
 			g := &register{}
