@@ -151,8 +151,10 @@ func (e *Error) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*e = Error{Kind: j.Kind, System: j.System, Operation: j.Operation, Code: j.Code, Ticket: j.Ticket,
-		After: seconds(j.After)}
+	*e = Error{
+		Kind: j.Kind, System: j.System, Operation: j.Operation, Code: j.Code, Ticket: j.Ticket,
+		After: seconds(j.After),
+	}
 	if j.Detail != "" {
 		e.Err = errors.New(j.Detail)
 	}

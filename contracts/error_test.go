@@ -193,8 +193,10 @@ func TestErrorFromAPeerIsBounded(t *testing.T) {
 }
 
 func FuzzErrorJSON(f *testing.F) {
-	for _, s := range []string{`{"kind":"not_found","system":"inad","operation":"domicile.lookup","code":"NOT_FOUND","detail":"none"}`,
-		`{"kind":"throttled","after":1.5}`, `{"kind":"pending","ticket":"abc"}`, `{"after":1e308}`, `{"kind":7}`, `null`, `[]`, `{"kind":"internal","code":"\u0000\n"}`} {
+	for _, s := range []string{
+		`{"kind":"not_found","system":"inad","operation":"domicile.lookup","code":"NOT_FOUND","detail":"none"}`,
+		`{"kind":"throttled","after":1.5}`, `{"kind":"pending","ticket":"abc"}`, `{"after":1e308}`, `{"kind":7}`, `null`, `[]`, `{"kind":"internal","code":"\u0000\n"}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

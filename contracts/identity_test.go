@@ -363,8 +363,10 @@ func FuzzParsePartitaIVA(f *testing.F) {
 }
 
 func TestCanonicalInputCostsNoAllocation(t *testing.T) {
-	for name, s := range map[string]string{"person": "RSSMRA85T10A562S", "omocodia": "RSSMRAURTMLARSNL", "eleven digits": "12345678903",
-		"refused person": "RRANGL74M28R701V", "refused digits": "12345678901", "body": "80012345676", "empty": ""} {
+	for name, s := range map[string]string{
+		"person": "RSSMRA85T10A562S", "omocodia": "RSSMRAURTMLARSNL", "eleven digits": "12345678903",
+		"refused person": "RRANGL74M28R701V", "refused digits": "12345678901", "body": "80012345676", "empty": "",
+	} {
 		if n := testing.AllocsPerRun(100, func() { _, _ = contracts.ParseCodiceFiscale(s) }); n != 0 {
 			t.Errorf("codice fiscale, %s: %v allocations", name, n)
 		}

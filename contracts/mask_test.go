@@ -49,9 +49,11 @@ func held(t testing.TB) holder {
 		t.Fatal(err)
 	}
 	text := contracts.NewPrivate(aText)
-	return holder{Code: c, Number: p, Mailbox: a, Text: text, Blob: contracts.NewBlob([]byte(aText)), Pointer: &c, Any: c,
+	return holder{
+		Code: c, Number: p, Mailbox: a, Text: text, Blob: contracts.NewBlob([]byte(aText)), Pointer: &c, Any: c,
 		Slice: []contracts.Address{a}, Array: [1]contracts.PartitaIVA{p}, Map: map[contracts.CodiceFiscale]contracts.Private{c: text},
-		Nested: contracts.DigitalDomicile{Address: a}, Subject: contracts.Subject{CodiceFiscale: c, PartitaIVA: p}}
+		Nested: contracts.DigitalDomicile{Address: a}, Subject: contracts.Subject{CodiceFiscale: c, PartitaIVA: p},
+	}
 }
 
 // reveals names the secret that a text shows, or nothing.
@@ -97,9 +99,11 @@ func TestEveryVerbMasks(t *testing.T) {
 func TestLogsMask(t *testing.T) {
 	h := held(t)
 	var text, strict bytes.Buffer
-	direct := map[string]any{"code": h.Code, "number": h.Number, "address": h.Mailbox, "private": h.Text, "blob": h.Blob,
+	direct := map[string]any{
+		"code": h.Code, "number": h.Number, "address": h.Mailbox, "private": h.Text, "blob": h.Blob,
 		"pointer": &h.Code, "subject": h.Subject, "domicile": h.Nested, "call": &contracts.Call{Op: &contracts.OpInfo{Name: "n.v"}, Request: h},
-		"error": contracts.Errorf(contracts.NotFound, "no %v", h.Code)}
+		"error": contracts.Errorf(contracts.NotFound, "no %v", h.Code),
+	}
 	for name, v := range direct { // these mask under any handler
 		slog.New(slog.NewTextHandler(&text, nil)).Info("m", name, v)
 		slog.New(slog.NewJSONHandler(&text, nil)).Info("m", name, v)
@@ -135,8 +139,10 @@ func TestTicketsAndEventsShowNoContent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ticket := contracts.Ticket{ID: "id", Op: "need.verb", State: contracts.StateDone, Result: raw, Detail: raw,
-		Story: []contracts.Event{{ID: "1", Kind: "k", Data: raw}}}
+	ticket := contracts.Ticket{
+		ID: "id", Op: "need.verb", State: contracts.StateDone, Result: raw, Detail: raw,
+		Story: []contracts.Event{{ID: "1", Kind: "k", Data: raw}},
+	}
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	logger.Info("m", "ticket", ticket, "event", ticket.Story[0])

@@ -47,7 +47,7 @@ type strict struct {
 	Raw           json.RawMessage           `json:"raw"`
 	Untagged      bool
 	Skipped       string `json:"-"`
-	hidden        string
+	hidden        string //nolint:unused // a key must not reach it
 }
 
 func TestUnmarshalStrictAccepts(t *testing.T) {
@@ -151,8 +151,10 @@ func TestUnmarshalStrictRefuses(t *testing.T) {
 }
 
 func FuzzUnmarshalStrict(f *testing.F) {
-	for _, s := range []string{`{"inner":{"name":"x"},"list":[{}],"map":{"k":{}}}`, `{"number":1,"number":2}`, `{"Number":1}`, `{} {}`, `[[[[`,
-		`{"code":"RSSMRA85T10A562S","at":"2026-11-21T08:00:00Z"}`, `{"named":{"deep":1},"from_embedded":2}`, `{"code":12345678903}`, "{\"\xff\":1}", `null`, `"x"`} {
+	for _, s := range []string{
+		`{"inner":{"name":"x"},"list":[{}],"map":{"k":{}}}`, `{"number":1,"number":2}`, `{"Number":1}`, `{} {}`, `[[[[`,
+		`{"code":"RSSMRA85T10A562S","at":"2026-11-21T08:00:00Z"}`, `{"named":{"deep":1},"from_embedded":2}`, `{"code":12345678903}`, "{\"\xff\":1}", `null`, `"x"`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

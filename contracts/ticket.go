@@ -157,7 +157,7 @@ type Entry struct {
 	Proof      []Sum     `json:"proof,omitempty"`
 }
 
-// A Trail, in the context, hears of each attempt on the wire, as httptrace does. It must be safe for concurrent use.
+// A Trail is put in the context and hears of each attempt on the wire, as httptrace does. It must be safe for concurrent use.
 type Trail interface{ Attempt(Attempt) }
 
 // An Attempt is one exchange with a far side.

@@ -93,9 +93,11 @@ func TestTicketFailure(t *testing.T) {
 
 func TestTicketTravels(t *testing.T) {
 	at := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-	in := contracts.Ticket{ID: "id", Op: "need.verb", Owner: "core", Lane: contracts.Lane{Name: "l", Rule: contracts.Keyed}, State: contracts.StateFailed,
+	in := contracts.Ticket{
+		ID: "id", Op: "need.verb", Owner: "core", Lane: contracts.Lane{Name: "l", Rule: contracts.Keyed}, State: contracts.StateFailed,
 		Tries: 2, Since: at, Err: contracts.Errorf(contracts.Throttled, "slow down"),
-		Story: []contracts.Event{{ID: "1", Kind: "k", At: at, Data: json.RawMessage(`{"a":1}`), Proof: []contracts.Sum{contracts.SumOf([]byte("x"))}}}}
+		Story: []contracts.Event{{ID: "1", Kind: "k", At: at, Data: json.RawMessage(`{"a":1}`), Proof: []contracts.Sum{contracts.SumOf([]byte("x"))}}},
+	}
 	b, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 	}
 	defer func() {
 		if err != nil {
-			h.release()
+			_ = h.release() // the first error is the one to tell
 		}
 	}()
 	h.store, err = store.Open(ctx, cfg.Store, store.Options{

@@ -2,7 +2,6 @@ package hub_test
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,4 +203,3 @@ func message(t testing.TB, to, caseID string) delivery.Message {
 	}
 }
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -36,14 +36,17 @@ type front struct {
 
 func fronts() []front {
 	return []front{
-		{mock: "pdnd", ours: "pdnd/spec/openapi.yaml", published: []string{"pdnd-modi/authorizationServerApi.yml"},
+		{
+			mock: "pdnd", ours: "pdnd/spec/openapi.yaml", published: []string{"pdnd-modi/authorizationServerApi.yml"},
 			apart: map[string]string{
 				"POST /token.oauth2.async":   "asynchronous exchange is not played",
 				"GET /.well-known/jwks.json": "published on another host than the contract's",
 				"POST /token.oauth2 500":     "in the platform's source, not in its contract",
 			},
-			deviates: map[string]string{"token 500": "the contract has no 500", "keys": "no published file"}},
-		{mock: "inad", ours: "inad/spec/openapi.yaml", published: []string{"inad/inad-api-extraction.yaml"},
+			deviates: map[string]string{"token 500": "the contract has no 500", "keys": "no published file"},
+		},
+		{
+			mock: "inad", ours: "inad/spec/openapi.yaml", published: []string{"inad/inad-api-extraction.yaml"},
 			deviates: map[string]string{
 				"extract invalid-email":        "the register holds an address against its own pattern",
 				"extract usage-null":           "live answers say null for an address in force",
@@ -52,9 +55,13 @@ func fronts() []front {
 				"extract with Usage omitted":   "the switch for the same",
 				"response with EmptyAbsent":    "the switch for the same",
 				"extract throttled by a proxy": "the contract has no 429",
-			}},
-		{mock: "inipec", ours: "inipec/spec/openapi.yaml", published: []string{"inipec/wspa-authentication.yaml",
-			"inipec/derived/richiestaElencoPEC.anyof.json", "inipec/derived/getElencoPEC.anyof.json"},
+			},
+		},
+		{
+			mock: "inipec", ours: "inipec/spec/openapi.yaml", published: []string{
+				"inipec/wspa-authentication.yaml",
+				"inipec/derived/richiestaElencoPEC.anyof.json", "inipec/derived/getElencoPEC.anyof.json",
+			},
 			apart: map[string]string{
 				"GET /attestazioniPec/{cf}": "in the manual, no OpenAPI file was published with it",
 			},
@@ -64,7 +71,8 @@ func fronts() []front {
 				"attestation, none":  "no published file",
 				"login 503":          "the file has no 503",
 				"attestation refuse": "no published file",
-			}},
+			},
+		},
 	}
 }
 
@@ -238,8 +246,10 @@ func (j judge) answer(ctx context.Context, x taken) error {
 	if err != nil {
 		return fmt.Errorf("no route: %w", err)
 	}
-	options := &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true,
-		AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	options := &openapi3filter.Options{
+		IncludeResponseStatus: true, MultiError: true,
+		AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+	}
 	return openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: x.request, PathParams: params, Route: route, Options: options},
 		Status:                 x.status, Header: x.header, Body: io.NopCloser(bytes.NewReader(x.body)), Options: options,

@@ -23,8 +23,10 @@ func drive(t *testing.T) map[string][]taken {
 	b := lab.Start(t, p, i, c)
 	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
 	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Transport: transport, Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{
+		Transport: transport, Timeout: 10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	to := func(mock string) *taker { return &taker{t: t, base: b.URL(mock), http: client} }
 	return map[string][]taken{
 		"pdnd":   drivePDND(b, p, to("pdnd")),
@@ -62,11 +64,14 @@ func drivePDND(b *lab.Bench, p *pdnd.Mock, k *taker) []taken {
 	now := b.Clock().Now()
 	names := b.Names("drive")
 	form := func() string {
-		return url.Values{"grant_type": {"client_credentials"}, "client_id": {p.ClientID()},
+		return url.Values{
+			"grant_type": {"client_credentials"}, "client_id": {p.ClientID()},
 			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
 			"client_assertion": {compact(k.t, p.ClientKey(), map[string]any{"kid": p.KeyID()}, map[string]any{
 				"iss": p.ClientID(), "sub": p.ClientID(), "aud": pdnd.AssertionAudience, "jti": names.UUID(), "iat": now.Unix(),
-				"exp": now.Add(time.Minute).Unix(), "purposeId": p.Purposes("inad")[pdnd.Activation]})}}.Encode()
+				"exp": now.Add(time.Minute).Unix(), "purposeId": p.Purposes("inad")[pdnd.Activation],
+			})},
+		}.Encode()
 	}
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	k.send("token", "POST", "/token.oauth2", header, form())
@@ -97,8 +102,10 @@ func driveINAD(b *lab.Bench, p *pdnd.Mock, m *inad.Mock, k *taker) []taken {
 			extract("extract "+story, member.CodiceFiscale)
 		}
 	}
-	for name, do := range map[string]string{"503": "503", "500": "500", "403": "denied", "401": "stale-voucher",
-		"throttled by a proxy": "throttle"} {
+	for name, do := range map[string]string{
+		"503": "503", "500": "500", "403": "denied", "401": "stale-voucher",
+		"throttled by a proxy": "throttle",
+	} {
 		if err := b.Misbehave("inad:"+do, 1); err != nil {
 			k.t.Fatal(err)
 		}
@@ -107,8 +114,10 @@ func driveINAD(b *lab.Bench, p *pdnd.Mock, m *inad.Mock, k *taker) []taken {
 	k.send("extract without a voucher", "GET", "/extract/"+code+"?practicalReference=P-1", nil, "")
 	k.send("extract without a reference", "GET", "/extract/"+code, header, "")
 	const day = "&since=2026-11-20&practicalReference=P-1"
-	for name, q := range map[string]string{"theirs": "bruno.marescotti%40" + lab.DomainCitizens + day,
-		"not theirs": "a%40b.it" + day, "refused": "nobody" + day} {
+	for name, q := range map[string]string{
+		"theirs":     "bruno.marescotti%40" + lab.DomainCitizens + day,
+		"not theirs": "a%40b.it" + day, "refused": "nobody" + day,
+	} {
 		k.send("verify "+name, "GET", "/verify/"+code+"?digital_address="+q, header, "")
 	}
 	k.send("verify nobody", "GET", "/verify/"+lab.Who("no-domicile").CodiceFiscale+"?digital_address=a%40b.it"+day, header, "")
@@ -142,10 +151,14 @@ func driveINIPEC(b *lab.Bench, m *inipec.Mock, k *taker) []taken {
 	names, query := b.Names("drive"), "?client_id="+m.ClientID()
 	login := func(name string) string {
 		k.t.Helper()
-		assertion := compact(k.t, m.ClientKey(), map[string]any{"typ": "JWT", "use": "sig",
-			"x5c": []string{base64.StdEncoding.EncodeToString(m.Certificate().Raw)}}, map[string]any{"aud": k.base,
+		assertion := compact(k.t, m.ClientKey(), map[string]any{
+			"typ": "JWT", "use": "sig",
+			"x5c": []string{base64.StdEncoding.EncodeToString(m.Certificate().Raw)},
+		}, map[string]any{
+			"aud": k.base,
 			"iss": m.ClientID(), "sub": m.ClientID(), "jti": names.UUID(), "scope": "pec-pa",
-			"exp": b.Clock().Now().Add(time.Minute).Unix()})
+			"exp": b.Clock().Now().Add(time.Minute).Unix(),
+		})
 		return string(k.send(name, "POST", "/authentication"+query, http.Header{"Content-Type": {"text/plain"}}, assertion).body)
 	}
 	header := http.Header{"Authorization": {"Bearer " + login("login")}, "Content-Type": {"application/json"}}

@@ -41,8 +41,10 @@ func Configuration(b *lab.Bench, dir string) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
 	}
-	s := settings{Dir: dir, INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
-		SMTPS: b.Endpoint("pec", "smtps"), IMAPS: b.Endpoint("pec", "imaps")}
+	s := settings{
+		Dir: dir, INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
+		SMTPS: b.Endpoint("pec", "smtps"), IMAPS: b.Endpoint("pec", "imaps"),
+	}
 	if err := s.read(b); err != nil {
 		return nil, err
 	}

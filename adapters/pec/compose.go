@@ -14,8 +14,10 @@ const protocolHeader = "X-Riferimento-Protocollo"
 
 // compose renders a message as this mailbox sends it: one From, everybody in To, no Cc and no Bcc (pec.md section 3).
 func (b *mailbox) compose(id string, m delivery.Message, now time.Time, breveAbove int) ([]byte, error) {
-	d := mail.Draft{MessageID: "<" + id + ">", Date: now, From: b.address.Reveal(), To: addresses(m),
-		Subject: m.Subject.Reveal(), Text: m.Text.Reveal(), Headers: []mail.Header{{Name: "X-TipoRicevuta", Value: b.form(m, breveAbove)}}}
+	d := mail.Draft{
+		MessageID: "<" + id + ">", Date: now, From: b.address.Reveal(), To: addresses(m),
+		Subject: m.Subject.Reveal(), Text: m.Text.Reveal(), Headers: []mail.Header{{Name: "X-TipoRicevuta", Value: b.form(m, breveAbove)}},
+	}
 	if p := m.Protocol; p != nil {
 		d.Headers = append(d.Headers, mail.Header{Name: protocolHeader, Value: fmt.Sprintf("%s/%s/%s", p.Register, p.Number, p.Day)})
 	}

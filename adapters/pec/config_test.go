@@ -21,8 +21,10 @@ func good(t *testing.T) *Config {
 	}
 	c := Default().(*Config)
 	c.Roots = roots
-	c.Mailboxes = []Mailbox{{Name: "centrale", Role: "centrale", Address: "ufficio@pec.interno.it", SMTPS: "smtps.pec.aruba.it:465",
-		IMAPS: "imaps.pec.aruba.it:993", User: "u", Password: "secret://file/pec"}}
+	c.Mailboxes = []Mailbox{{
+		Name: "centrale", Role: "centrale", Address: "ufficio@pec.interno.it", SMTPS: "smtps.pec.aruba.it:465",
+		IMAPS: "imaps.pec.aruba.it:993", User: "u", Password: "secret://file/pec",
+	}}
 	return c
 }
 
@@ -47,12 +49,18 @@ func TestEveryFaultIsToldAtOnceWithItsPath(t *testing.T) {
 		{"times and sizes", contracts.Collaudo, func(c *Config) {
 			c.Poll, c.AcceptanceWithin, c.DeniedPause, c.Timeout, c.MaxReceipt, c.BreveAbove = 0, 0, -1, 0, 0, 0
 		}, []string{"poll", "acceptance_within", "denied_pause", "timeout", "max_receipt", "breve_above"}},
-		{"patterns", contracts.Collaudo, func(c *Config) { c.Transient = []Transient{{Code: 450, Text: "("}, {Code: 550}} },
-			[]string{"transient[0].code", "transient[0].text", "transient[1].text"}},
-		{"an empty mailbox", contracts.Collaudo, func(c *Config) { c.Mailboxes = []Mailbox{{}} }, []string{"mailboxes[0].name", "mailboxes[0].role",
-			"mailboxes[0].address", "mailboxes[0].smtps", "mailboxes[0].imaps", "mailboxes[0].user", "mailboxes[0].password"}},
-		{"two of the same", contracts.Collaudo, func(c *Config) { c.Mailboxes = append(c.Mailboxes, c.Mailboxes[0]) },
-			[]string{"mailboxes[1].name", "mailboxes[1].role", "mailboxes[1].address"}},
+		{
+			"patterns", contracts.Collaudo, func(c *Config) { c.Transient = []Transient{{Code: 450, Text: "("}, {Code: 550}} },
+			[]string{"transient[0].code", "transient[0].text", "transient[1].text"},
+		},
+		{"an empty mailbox", contracts.Collaudo, func(c *Config) { c.Mailboxes = []Mailbox{{}} }, []string{
+			"mailboxes[0].name", "mailboxes[0].role",
+			"mailboxes[0].address", "mailboxes[0].smtps", "mailboxes[0].imaps", "mailboxes[0].user", "mailboxes[0].password",
+		}},
+		{
+			"two of the same", contracts.Collaudo, func(c *Config) { c.Mailboxes = append(c.Mailboxes, c.Mailboxes[0]) },
+			[]string{"mailboxes[1].name", "mailboxes[1].role", "mailboxes[1].address"},
+		},
 		{"both spellings", contracts.Collaudo, func(c *Config) { c.Mailboxes[0].SMTP, c.Mailboxes[0].IMAP = "a:1", "b:2" }, []string{"mailboxes[0].smtps", "mailboxes[0].imaps"}},
 		{"places that are none", contracts.Collaudo, func(c *Config) {
 			m := &c.Mailboxes[0]
@@ -103,8 +111,10 @@ func TestMessageIDFitsAndIsRecognised(t *testing.T) {
 	if ticket != id || generation != 1 || note != "" {
 		t.Errorf("recognised %q %d %q", ticket, generation, note)
 	}
-	for _, stranger := range []string{"", "x@pec.ente.test", "h1.." + a.Domain(), "h1.abc.0@pec.ente.test", "h1.abc.1@pec.altri.test", "h1.a@b.1@pec.ente.test",
-		"h1." + strings.Repeat("a", 65) + ".1@pec.ente.test", "%zz", "h1.abc.1@pec.ente.test.evil.test"} {
+	for _, stranger := range []string{
+		"", "x@pec.ente.test", "h1.." + a.Domain(), "h1.abc.0@pec.ente.test", "h1.abc.1@pec.altri.test", "h1.a@b.1@pec.ente.test",
+		"h1." + strings.Repeat("a", 65) + ".1@pec.ente.test", "%zz", "h1.abc.1@pec.ente.test.evil.test",
+	} {
 		if ticket, _, _ := match(stranger, a); ticket != "" {
 			t.Errorf("%q was taken for ticket %q", stranger, ticket)
 		}

@@ -196,10 +196,12 @@ func (r *daticertReader) element(path, text, attr string) error {
 
 func (r *daticertReader) document() (*daticert, error) {
 	s := r.single
-	d := &daticert{Tipo: r.tipo, Errore: r.errore, Mittente: s["intestazione/mittente"], Destinatari: r.destinatari,
+	d := &daticert{
+		Tipo: r.tipo, Errore: r.errore, Mittente: s["intestazione/mittente"], Destinatari: r.destinatari,
 		Oggetto: s["intestazione/oggetto"], Gestore: s["dati/gestore-emittente"], ID: unbracket(s["dati/identificativo"]),
 		MsgID: unbracket(s["dati/msgid"]), Ricevuta: r.formato, Consegna: s["dati/consegna"], Ricezione: r.ricezione,
-		Esteso: s["dati/errore-esteso"]}
+		Esteso: s["dati/errore-esteso"],
+	}
 	if d.Errore == "" {
 		d.Errore = "nessuno"
 	}

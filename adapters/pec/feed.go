@@ -164,8 +164,10 @@ func (a *Adapter) fetch(ctx context.Context, s *mail.Session, b *mailbox, at mai
 
 // oversize is a message that is not fetched at all. Its place names it, for its digest is not known.
 func (a *Adapter) oversize(b *mailbox, at mail.Place, head mail.Head) (contracts.Event, int64, error) {
-	got := reading{kind: KindAnomaly, receipt: Receipt{Mailbox: b.Name, Verdict: Unverifiable, Doubt: ReasonOversize,
-		Reason: ReasonOversize, Received: head.Received.UTC(), Read: a.env.Clock.Now().UTC()}}
+	got := reading{kind: KindAnomaly, receipt: Receipt{
+		Mailbox: b.Name, Verdict: Unverifiable, Doubt: ReasonOversize,
+		Reason: ReasonOversize, Received: head.Received.UTC(), Read: a.env.Clock.Now().UTC(),
+	}}
 	a.notice(b, got)
 	e, err := event(b, got, fmt.Sprintf("%s/%d/%d", at.Folder, at.Validity, at.UID))
 	return e, 0, err

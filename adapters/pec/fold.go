@@ -44,8 +44,10 @@ const factFields = 8
 
 // key writes a fact as it is kept and compared.
 func (f fact) key() string {
-	return strings.Join([]string{f.tipo, f.id, f.at.UTC().Format(time.RFC3339), strconv.Itoa(f.about),
-		places(f.external), places(f.missing), f.reason, f.code}, "|")
+	return strings.Join([]string{
+		f.tipo, f.id, f.at.UTC().Format(time.RFC3339), strconv.Itoa(f.about),
+		places(f.external), places(f.missing), f.reason, f.code,
+	}, "|")
 }
 
 func parseFact(key string) (f fact, err error) {

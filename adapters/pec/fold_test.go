@@ -42,7 +42,9 @@ type receiptOption func(*Receipt)
 func about(address string) receiptOption {
 	return func(r *Receipt) { r.About = to(address).To[0].Address }
 }
+
 func after(d time.Duration) receiptOption { return func(r *Receipt) { r.Issued = submittedAt.Add(d) } }
+
 func because(cause, code string) receiptOption {
 	return func(r *Receipt) { r.Cause, r.Code = cause, code }
 }
@@ -58,8 +60,10 @@ func external(addr string) receiptOption {
 
 // told makes the event of a valid receipt for three().
 func told(tipo string, options ...receiptOption) contracts.Event {
-	r := Receipt{Mailbox: "centrale", Verdict: Valid, Tipo: tipo, ID: foldID, MessageID: "h1.abc.1@pec.ente.test", Generation: 1,
-		Issued: submittedAt.Add(time.Second), Read: submittedAt.Add(100 * hours)}
+	r := Receipt{
+		Mailbox: "centrale", Verdict: Valid, Tipo: tipo, ID: foldID, MessageID: "h1.abc.1@pec.ente.test", Generation: 1,
+		Issued: submittedAt.Add(time.Second), Read: submittedAt.Add(100 * hours),
+	}
 	for _, x := range three().To {
 		r.Recipients = append(r.Recipients, Recipient{Address: x.Address})
 	}
@@ -98,67 +102,135 @@ func TestFoldFollowsTheTable(t *testing.T) {
 		kind   contracts.Kind
 	}{
 		{name: "an acceptance alone leaves all accepted", events: []contracts.Event{accepted}, want: "accepted accepted", state: contracts.StateWaiting},
-		{name: "an ordinary recipient is final at once", to: []string{a, c}, events: []contracts.Event{accepted},
-			want: "accepted uncertified", state: contracts.StateWaiting},
-		{name: "ordinary recipients alone end without proof", to: []string{c}, events: []contracts.Event{accepted},
-			want: "uncertified", state: contracts.StateFailed, code: ReasonUncertified, kind: contracts.Conflict},
-		{name: "each delivery counts for its recipient", events: []contracts.Event{all, told(tipoConsegna, about(a))},
-			want: "delivered accepted", state: contracts.StateWaiting},
-		{name: "all delivered is done", events: []contracts.Event{all, told(tipoConsegna, about(a)), told(tipoConsegna, about(b))},
-			want: "delivered delivered", state: contracts.StateDone},
-		{name: "one delivered and one failed is failed", events: []contracts.Event{all, told(tipoConsegna, about(a)),
-			told(tipoErrore, about(b), because(ReasonUnknownMailbox, "5.1.1"))},
-			want: "delivered failed", state: contracts.StateFailed, code: ReasonUnknownMailbox, kind: contracts.NotFound},
-		{name: "a virus is the message's fault", to: []string{a}, events: []contracts.Event{all, told(tipoErrore, about(a), because(ReasonVirus, "5.7.1"))},
-			want: "failed", state: contracts.StateFailed, code: ReasonVirus, kind: contracts.Invalid},
-		{name: "a full mailbox is the state of things", to: []string{a}, events: []contracts.Event{all, told(tipoErrore, about(a), because(ReasonMailboxFull, "5.2.2"))},
-			want: "failed", state: contracts.StateFailed, code: ReasonMailboxFull, kind: contracts.Conflict},
-		{name: "the notice of 12 hours is a delay", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "4.4.7"))},
-			want: "delayed", state: contracts.StateWaiting},
-		{name: "a notice after 20 hours is definitive", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(23*hours), because(ReasonTimeout, "4.4.7"))},
-			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict},
-		{name: "a second notice is definitive at any hour", to: []string{a}, events: []contracts.Event{all,
-			told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "")), told(tipoPreavviso, about(a), after(13*hours), because(ReasonTimeout, ""))},
-			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict},
-		{name: "a notice with 5.4.1 is definitive at once", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "5.4.1"))},
-			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict},
-		{name: "a delivery after the first notice is no late one", to: []string{a}, events: []contracts.Event{all,
-			told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "4.4.7")), told(tipoConsegna, about(a), after(15*hours))},
-			want: "delivered", state: contracts.StateDone},
-		{name: "a delivery after the second notice is late and counts", to: []string{a}, events: []contracts.Event{all,
-			told(tipoPreavviso, about(a), after(24*hours), because(ReasonTimeout, "5.4.1")), told(tipoConsegna, about(a), after(30*hours))},
-			want: "delivered:LATE", state: contracts.StateDone},
-		{name: "a delivery after a failure leaves the failure and conflicts", to: []string{a}, events: []contracts.Event{all,
-			told(tipoErrore, about(a), because(ReasonOther, "")), told(tipoConsegna, about(a), after(hours))},
-			want: "failed:CONFLICT", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Conflict},
-		{name: "a failure after a delivery leaves the delivery and conflicts", to: []string{a}, events: []contracts.Event{all,
-			told(tipoConsegna, about(a)), told(tipoErrore, about(a), after(hours), because(ReasonOther, ""))},
-			want: "delivered:CONFLICT", state: contracts.StateDone},
-		{name: "a failure names the reason that a notice could not", to: []string{a}, events: []contracts.Event{all,
-			told(tipoPreavviso, about(a), after(24*hours), because(ReasonTimeout, "5.4.1")), told(tipoErrore, about(a), after(25*hours), because(ReasonUnknownDomain, "5.1.2"))},
-			want: "failed", state: contracts.StateFailed, code: ReasonUnknownDomain, kind: contracts.NotFound},
-		{name: "a delivery before the acceptance counts and the acceptance is missed", to: []string{a, b}, events: []contracts.Event{told(tipoConsegna, about(a))},
-			want: "delivered sent ACCEPTANCE_MISSING", state: contracts.StateWaiting},
-		{name: "an acceptance that comes second is no longer missed", to: []string{a, b}, events: []contracts.Event{told(tipoConsegna, about(a), after(2*time.Second)), all},
-			want: "delivered accepted", state: contracts.StateWaiting},
-		{name: "a delivery without acceptance is done all the same", to: []string{a}, events: []contracts.Event{told(tipoConsegna, about(a))},
-			want: "delivered ACCEPTANCE_MISSING", state: contracts.StateDone},
-		{name: "a repeated receipt changes nothing", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a)), told(tipoConsegna, about(a)), all},
-			want: "delivered", state: contracts.StateDone},
-		{name: "two acceptances prove a double submission", to: []string{a}, events: []contracts.Event{all, told(tipoAccettazione, under(otherID), after(time.Minute))},
-			want: "accepted DOUBLE_SUBMISSION", state: contracts.StateWaiting},
-		{name: "a refusal covers everybody", events: []contracts.Event{told(tipoRifiuto, because(ReasonOther, "5.6.0"))},
-			want: "not_accepted not_accepted", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Invalid},
-		{name: "a delivery of a refused message conflicts", to: []string{a}, events: []contracts.Event{told(tipoRifiuto, because(ReasonOther, "5.6.0")), told(tipoConsegna, about(a))},
-			want: "not_accepted CONFLICT", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Invalid},
-		{name: "a refusal after the acceptance conflicts and the acceptance stands", to: []string{a}, events: []contracts.Event{all, told(tipoRifiuto, after(time.Minute), because(ReasonOther, ""))},
-			want: "accepted CONFLICT", state: contracts.StateWaiting},
-		{name: "a receipt of an identificativo that nobody accepted waits for its acceptance", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a), under(otherID))},
-			want: "accepted ACCEPTANCE_MISSING", state: contracts.StateWaiting},
-		{name: "its acceptance makes it count", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a), under(otherID)), told(tipoAccettazione, under(otherID))},
-			want: "delivered DOUBLE_SUBMISSION", state: contracts.StateDone},
-		{name: "an acceptance that leaves out a recipient conflicts", to: []string{a, "z@pec.altro.test"}, events: []contracts.Event{all},
-			want: "accepted sent:CONFLICT", state: contracts.StateWaiting},
+		{
+			name: "an ordinary recipient is final at once", to: []string{a, c}, events: []contracts.Event{accepted},
+			want: "accepted uncertified", state: contracts.StateWaiting,
+		},
+		{
+			name: "ordinary recipients alone end without proof", to: []string{c}, events: []contracts.Event{accepted},
+			want: "uncertified", state: contracts.StateFailed, code: ReasonUncertified, kind: contracts.Conflict,
+		},
+		{
+			name: "each delivery counts for its recipient", events: []contracts.Event{all, told(tipoConsegna, about(a))},
+			want: "delivered accepted", state: contracts.StateWaiting,
+		},
+		{
+			name: "all delivered is done", events: []contracts.Event{all, told(tipoConsegna, about(a)), told(tipoConsegna, about(b))},
+			want: "delivered delivered", state: contracts.StateDone,
+		},
+		{
+			name: "one delivered and one failed is failed", events: []contracts.Event{
+				all, told(tipoConsegna, about(a)),
+				told(tipoErrore, about(b), because(ReasonUnknownMailbox, "5.1.1")),
+			},
+			want: "delivered failed", state: contracts.StateFailed, code: ReasonUnknownMailbox, kind: contracts.NotFound,
+		},
+		{
+			name: "a virus is the message's fault", to: []string{a}, events: []contracts.Event{all, told(tipoErrore, about(a), because(ReasonVirus, "5.7.1"))},
+			want: "failed", state: contracts.StateFailed, code: ReasonVirus, kind: contracts.Invalid,
+		},
+		{
+			name: "a full mailbox is the state of things", to: []string{a}, events: []contracts.Event{all, told(tipoErrore, about(a), because(ReasonMailboxFull, "5.2.2"))},
+			want: "failed", state: contracts.StateFailed, code: ReasonMailboxFull, kind: contracts.Conflict,
+		},
+		{
+			name: "the notice of 12 hours is a delay", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "4.4.7"))},
+			want: "delayed", state: contracts.StateWaiting,
+		},
+		{
+			name: "a notice after 20 hours is definitive", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(23*hours), because(ReasonTimeout, "4.4.7"))},
+			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict,
+		},
+		{
+			name: "a second notice is definitive at any hour", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "")), told(tipoPreavviso, about(a), after(13*hours), because(ReasonTimeout, "")),
+			},
+			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict,
+		},
+		{
+			name: "a notice with 5.4.1 is definitive at once", to: []string{a}, events: []contracts.Event{all, told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "5.4.1"))},
+			want: "timed_out", state: contracts.StateFailed, code: ReasonTimeout, kind: contracts.Conflict,
+		},
+		{
+			name: "a delivery after the first notice is no late one", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoPreavviso, about(a), after(12*hours), because(ReasonTimeout, "4.4.7")), told(tipoConsegna, about(a), after(15*hours)),
+			},
+			want: "delivered", state: contracts.StateDone,
+		},
+		{
+			name: "a delivery after the second notice is late and counts", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoPreavviso, about(a), after(24*hours), because(ReasonTimeout, "5.4.1")), told(tipoConsegna, about(a), after(30*hours)),
+			},
+			want: "delivered:LATE", state: contracts.StateDone,
+		},
+		{
+			name: "a delivery after a failure leaves the failure and conflicts", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoErrore, about(a), because(ReasonOther, "")), told(tipoConsegna, about(a), after(hours)),
+			},
+			want: "failed:CONFLICT", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Conflict,
+		},
+		{
+			name: "a failure after a delivery leaves the delivery and conflicts", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoConsegna, about(a)), told(tipoErrore, about(a), after(hours), because(ReasonOther, "")),
+			},
+			want: "delivered:CONFLICT", state: contracts.StateDone,
+		},
+		{
+			name: "a failure names the reason that a notice could not", to: []string{a}, events: []contracts.Event{
+				all,
+				told(tipoPreavviso, about(a), after(24*hours), because(ReasonTimeout, "5.4.1")), told(tipoErrore, about(a), after(25*hours), because(ReasonUnknownDomain, "5.1.2")),
+			},
+			want: "failed", state: contracts.StateFailed, code: ReasonUnknownDomain, kind: contracts.NotFound,
+		},
+		{
+			name: "a delivery before the acceptance counts and the acceptance is missed", to: []string{a, b}, events: []contracts.Event{told(tipoConsegna, about(a))},
+			want: "delivered sent ACCEPTANCE_MISSING", state: contracts.StateWaiting,
+		},
+		{
+			name: "an acceptance that comes second is no longer missed", to: []string{a, b}, events: []contracts.Event{told(tipoConsegna, about(a), after(2*time.Second)), all},
+			want: "delivered accepted", state: contracts.StateWaiting,
+		},
+		{
+			name: "a delivery without acceptance is done all the same", to: []string{a}, events: []contracts.Event{told(tipoConsegna, about(a))},
+			want: "delivered ACCEPTANCE_MISSING", state: contracts.StateDone,
+		},
+		{
+			name: "a repeated receipt changes nothing", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a)), told(tipoConsegna, about(a)), all},
+			want: "delivered", state: contracts.StateDone,
+		},
+		{
+			name: "two acceptances prove a double submission", to: []string{a}, events: []contracts.Event{all, told(tipoAccettazione, under(otherID), after(time.Minute))},
+			want: "accepted DOUBLE_SUBMISSION", state: contracts.StateWaiting,
+		},
+		{
+			name: "a refusal covers everybody", events: []contracts.Event{told(tipoRifiuto, because(ReasonOther, "5.6.0"))},
+			want: "not_accepted not_accepted", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Invalid,
+		},
+		{
+			name: "a delivery of a refused message conflicts", to: []string{a}, events: []contracts.Event{told(tipoRifiuto, because(ReasonOther, "5.6.0")), told(tipoConsegna, about(a))},
+			want: "not_accepted CONFLICT", state: contracts.StateFailed, code: ReasonOther, kind: contracts.Invalid,
+		},
+		{
+			name: "a refusal after the acceptance conflicts and the acceptance stands", to: []string{a}, events: []contracts.Event{all, told(tipoRifiuto, after(time.Minute), because(ReasonOther, ""))},
+			want: "accepted CONFLICT", state: contracts.StateWaiting,
+		},
+		{
+			name: "a receipt of an identificativo that nobody accepted waits for its acceptance", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a), under(otherID))},
+			want: "accepted ACCEPTANCE_MISSING", state: contracts.StateWaiting,
+		},
+		{
+			name: "its acceptance makes it count", to: []string{a}, events: []contracts.Event{all, told(tipoConsegna, about(a), under(otherID)), told(tipoAccettazione, under(otherID))},
+			want: "delivered DOUBLE_SUBMISSION", state: contracts.StateDone,
+		},
+		{
+			name: "an acceptance that leaves out a recipient conflicts", to: []string{a, "z@pec.altro.test"}, events: []contracts.Event{all},
+			want: "accepted sent:CONFLICT", state: contracts.StateWaiting,
+		},
 		{name: "what the acceptance says of others does not matter", to: []string{a}, events: []contracts.Event{accepted, told(tipoConsegna, about(a))}, want: "delivered", state: contracts.StateDone},
 		{name: "case of an address does not matter", to: []string{"A@PEC.azienda.test"}, events: []contracts.Event{all, told(tipoConsegna, about(a))}, want: "delivered", state: contracts.StateDone},
 	} {

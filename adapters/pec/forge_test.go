@@ -39,12 +39,16 @@ func newHouse(t testing.TB, change func(*x509.Certificate)) *house {
 	h := &house{pool: x509.NewCertPool()}
 	rootKey := newKey(t)
 	h.key = newKey(t)
-	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: forgedAt.AddDate(-3, 0, 0), NotAfter: forgedAt.AddDate(10, 0, 0)}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: forgedAt.AddDate(-3, 0, 0), NotAfter: forgedAt.AddDate(10, 0, 0),
+	}
 	h.root = issued(t, root, root, rootKey, &rootKey.PublicKey)
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Gestore Uno S.p.A."}, EmailAddresses: []string{signing},
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Gestore Uno S.p.A."}, EmailAddresses: []string{signing},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
-		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0)}
+		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0),
+	}
 	if change != nil {
 		change(leaf)
 	}
@@ -121,8 +125,10 @@ type letter struct {
 }
 
 func receiptOf(tipo string) letter {
-	return letter{tipo: tipo, from: signing, rif: "<" + forgedID + ">", daticert: xmlOf(tipo, forgedID), name: `application/xml; name="daticert.xml"`,
-		preamble: "This is a S/MIME signed message\r\n"}
+	return letter{
+		tipo: tipo, from: signing, rif: "<" + forgedID + ">", daticert: xmlOf(tipo, forgedID), name: `application/xml; name="daticert.xml"`,
+		preamble: "This is a S/MIME signed message\r\n",
+	}
 }
 
 const forgedID = "h1.abcdefghijklmnopqrstuvwxyz.1@pec.ente.test"

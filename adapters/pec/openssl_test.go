@@ -25,9 +25,11 @@ func TestSignaturesOfAnotherMaker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Gestore"}, EmailAddresses: []string{signing},
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Gestore"}, EmailAddresses: []string{signing},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
-		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0), SubjectKeyId: []byte{1, 2, 3}}
+		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0), SubjectKeyId: []byte{1, 2, 3},
+	}
 	leaf := issued(t, template, template, key, &key.PublicKey)
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)

@@ -57,19 +57,29 @@ func TestVerdicts(t *testing.T) {
 			l.preamble = ""
 			return usual(), l.seal(t, usual())
 		}, verdict: Valid},
-		{name: "seen after the certificate ended", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(2, 0, 0),
-			verdict: ValidAtSigning, doubt: "EXPIRED"},
-		{name: "signed after the certificate ended", make: spoil(func(c *x509.Certificate) { c.NotAfter = forgedAt.AddDate(0, -1, 0) }),
-			verdict: UntrustedChain, doubt: "SIGNED_OUTSIDE_VALIDITY"},
-		{name: "seen before it was signed", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(-2, 0, 0),
-			verdict: UntrustedChain, doubt: "CHAIN"},
+		{
+			name: "seen after the certificate ended", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(2, 0, 0),
+			verdict: ValidAtSigning, doubt: "EXPIRED",
+		},
+		{
+			name: "signed after the certificate ended", make: spoil(func(c *x509.Certificate) { c.NotAfter = forgedAt.AddDate(0, -1, 0) }),
+			verdict: UntrustedChain, doubt: "SIGNED_OUTSIDE_VALIDITY",
+		},
+		{
+			name: "seen before it was signed", make: func() (*house, []byte) { return usual(), sealed }, seen: forgedAt.AddDate(-2, 0, 0),
+			verdict: UntrustedChain, doubt: "CHAIN",
+		},
 		{name: "unknown authority", make: func() (*house, []byte) { return usual(), plain.seal(t, stranger) }, verdict: UntrustedChain, doubt: "CHAIN"},
-		{name: "for servers only", make: spoil(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
-			verdict: UntrustedChain, doubt: "KEY_USAGE"},
+		{
+			name: "for servers only", make: spoil(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+			verdict: UntrustedChain, doubt: "KEY_USAGE",
+		},
 		{name: "no purpose at all", make: spoil(func(c *x509.Certificate) { c.ExtKeyUsage = nil }), verdict: UntrustedChain, doubt: "KEY_USAGE"},
 		{name: "key not for signing", make: spoil(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), verdict: UntrustedChain, doubt: "KEY_USAGE"},
-		{name: "another's address", make: spoil(func(c *x509.Certificate) { c.EmailAddresses = []string{"posta-certificata@gestore-due.test"} }),
-			verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
+		{
+			name: "another's address", make: spoil(func(c *x509.Certificate) { c.EmailAddresses = []string{"posta-certificata@gestore-due.test"} }),
+			verdict: UntrustedChain, doubt: "SIGNER_ADDRESS",
+		},
 		{name: "outer From replaced", make: func() (*house, []byte) {
 			return usual(), bytes.Replace(sealed, []byte("<"+signing+">"), []byte("<x@evil.test>"), 1)
 		}, verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},

@@ -2,7 +2,7 @@ package pec
 
 import (
 	"bytes"
-	_ "crypto/sha1" // still signed with by real providers in December 2024
+	_ "crypto/sha1" //nolint:gosec // G505: still signed with by real providers in December 2024
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/x509"
@@ -141,8 +141,10 @@ func (p proof) trusted(roots *x509.CertPool, m *pkcs7.PKCS7, leaf *x509.Certific
 		return p.because(UntrustedChain, "SIGNER_ADDRESS")
 	}
 	p.signer = leaf.EmailAddresses[named]
-	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: seen,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}
+	options := x509.VerifyOptions{
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: seen,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
+	}
 	for _, c := range m.Certificates {
 		options.Intermediates.AddCert(c)
 	}

@@ -42,7 +42,7 @@ func newWorld(t *testing.T, change func(*Config, *lab.Bench), opts ...mock.Optio
 	if err := c.Validate(contracts.Attestazione); err != nil {
 		t.Fatalf("validate: %v", err)
 	}
-	a, err := c.Open(t.Context(), w.env(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	a, err := c.Open(t.Context(), w.env(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -69,13 +69,16 @@ func (w *world) settings(t *testing.T) *Config {
 	c := Default().(*Config)
 	c.Roots, c.CA = file("roots.pem", w.mock.RootsPEM()), file("ca.pem", w.bench.CA().PEM())
 	c.Timeout = 5 * time.Second
-	c.Mailboxes = []Mailbox{{Name: w.box.Name, Role: "centrale", Address: w.box.Address, SMTPS: w.bench.Endpoint("pec", "smtps"),
-		IMAPS: w.bench.Endpoint("pec", "imaps"), User: w.box.User, Password: "secret://env/PEC", Signer: "gestore-uno.test"}}
+	c.Mailboxes = []Mailbox{{
+		Name: w.box.Name, Role: "centrale", Address: w.box.Address, SMTPS: w.bench.Endpoint("pec", "smtps"),
+		IMAPS: w.bench.Endpoint("pec", "imaps"), User: w.box.User, Password: "secret://env/PEC", Signer: "gestore-uno.test",
+	}}
 	return c
 }
 
 func (w *world) env(log *slog.Logger) contracts.Env {
-	return contracts.Env{Instance: "pec", Environment: contracts.Attestazione, Log: log, Clock: w.bench.Clock(),
+	return contracts.Env{
+		Instance: "pec", Environment: contracts.Attestazione, Log: log, Clock: w.bench.Clock(),
 		Secret: func(context.Context, contracts.Secret) ([]byte, error) { return []byte(w.box.Password), nil },
 		Keep: func(_ context.Context, r io.Reader, most int64) (contracts.Sum, error) {
 			b, err := io.ReadAll(io.LimitReader(r, most+1))
@@ -84,7 +87,8 @@ func (w *world) env(log *slog.Logger) contracts.Env {
 			}
 			w.kept = append(w.kept, b)
 			return contracts.SumOf(b), err
-		}}
+		},
+	}
 }
 
 func to(addresses ...string) delivery.Message {

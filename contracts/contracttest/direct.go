@@ -281,8 +281,10 @@ func (r *Runner) Submit(_ context.Context, c *contracts.Call) (contracts.Ticket,
 	}
 	tk := &ticket{
 		call: *c, binding: b, hold: newHold(id), req: req, sum: contracts.SumOf(raw),
-		pub: contracts.Ticket{ID: id, Op: c.Op.Name, Owner: c.Caller.Service, Case: c.Caller.Case, Lane: c.Op.LaneOf(req),
-			State: contracts.StateQueued, Due: c.Due, Since: r.clock.Now()},
+		pub: contracts.Ticket{
+			ID: id, Op: c.Op.Name, Owner: c.Caller.Service, Case: c.Caller.Case, Lane: c.Op.LaneOf(req),
+			State: contracts.StateQueued, Due: c.Due, Since: r.clock.Now(),
+		},
 	}
 	tk.call.Request = req
 	r.tickets[id] = tk

@@ -25,10 +25,14 @@ func (h Harness) FaultCases(name string, op *contracts.OpInfo, sent string, ask 
 			lasting = "the far side cannot be told to behave again"
 		}
 		cases = append(cases,
-			Case{Name: name + "-" + rule.Fault + "-once", Why: rule.Why, Absent: absent,
-				Run: func(t *T) { h.underFault(t, rule, op, sent, 1, ask) }},
-			Case{Name: name + "-" + rule.Fault + "-lasting", Why: rule.Why, Absent: lasting,
-				Run: func(t *T) { h.underFault(t, rule, op, sent, 0, ask) }})
+			Case{
+				Name: name + "-" + rule.Fault + "-once", Why: rule.Why, Absent: absent,
+				Run: func(t *T) { h.underFault(t, rule, op, sent, 1, ask) },
+			},
+			Case{
+				Name: name + "-" + rule.Fault + "-lasting", Why: rule.Why, Absent: lasting,
+				Run: func(t *T) { h.underFault(t, rule, op, sent, 0, ask) },
+			})
 	}
 	return cases
 }

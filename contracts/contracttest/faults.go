@@ -88,47 +88,75 @@ func Matrix() []Rule {
 	never := func(k ...contracts.Kind) Expect { return Expect{Never, k} }
 	may := func(k ...contracts.Kind) Expect { return Expect{May, k} }
 	return []Rule{
-		{Fault: Refuse, Why: "nothing has left: a read is tried again, a write may be",
+		{
+			Fault: Refuse, Why: "nothing has left: a read is tried again, a write may be",
 			ReadOnce: succeeds, ReadAlways: never(unavailable),
-			WriteOnce: may(unavailable), WriteAlways: never(unavailable)},
-		{Fault: Drop, Why: "a lost connection is a technical fault: a read is tried again, a write is unknown unless the adapter can prove that it was not taken",
+			WriteOnce: may(unavailable), WriteAlways: never(unavailable),
+		},
+		{
+			Fault: Drop, Why: "a lost connection is a technical fault: a read is tried again, a write is unknown unless the adapter can prove that it was not taken",
 			ReadOnce: succeeds, ReadAlways: never(unavailable),
-			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain)},
-		{Fault: DropAfterAccept, Why: "the work was done and only the answer is lost: a write is settled or Uncertain, never sent twice", Worked: true,
+			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain),
+		},
+		{
+			Fault: DropAfterAccept, Why: "the work was done and only the answer is lost: a write is settled or Uncertain, never sent twice", Worked: true,
 			ReadOnce: succeeds, ReadAlways: never(unavailable),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
-		{Fault: Truncate, Why: "half an answer is no answer, and half a list is not a shorter list", Worked: true,
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
+		{
+			Fault: Truncate, Why: "half an answer is no answer, and half a list is not a shorter list", Worked: true,
 			ReadOnce: may(malformed, unavailable), ReadAlways: never(malformed, unavailable),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
-		{Fault: Garbage, Why: "noise is Malformed, never an empty answer", Worked: true,
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
+		{
+			Fault: Garbage, Why: "noise is Malformed, never an empty answer", Worked: true,
 			ReadOnce: may(malformed), ReadAlways: never(malformed),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
-		{Fault: Status500, Why: "a broken system is unavailable; it has not said that there is none",
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
+		{
+			Fault: Status500, Why: "a broken system is unavailable; it has not said that there is none",
 			ReadOnce: succeeds, ReadAlways: never(unavailable),
-			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain)},
-		{Fault: Status503, Why: "a system that is down comes back: a read is tried again",
+			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain),
+		},
+		{
+			Fault: Status503, Why: "a system that is down comes back: a read is tried again",
 			ReadOnce: succeeds, ReadAlways: never(unavailable),
-			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain)},
-		{Fault: Throttle, Why: "who is told to come back later must be told when",
+			WriteOnce: may(unavailable, uncertain), WriteAlways: never(unavailable, uncertain),
+		},
+		{
+			Fault: Throttle, Why: "who is told to come back later must be told when",
 			ReadOnce: may(throttled), ReadAlways: never(throttled),
-			WriteOnce: may(throttled), WriteAlways: never(throttled)},
-		{Fault: Slow, Why: "a slow answer must not hold the caller beyond its deadline", Worked: true,
+			WriteOnce: may(throttled), WriteAlways: never(throttled),
+		},
+		{
+			Fault: Slow, Why: "a slow answer must not hold the caller beyond its deadline", Worked: true,
 			ReadOnce: may(unavailable, canceled), ReadAlways: may(unavailable, canceled),
-			WriteOnce: may(unavailable, uncertain, canceled), WriteAlways: may(unavailable, uncertain, canceled)},
-		{Fault: Huge, Why: "an answer without end must be cut off, not read into memory", Worked: true,
+			WriteOnce: may(unavailable, uncertain, canceled), WriteAlways: may(unavailable, uncertain, canceled),
+		},
+		{
+			Fault: Huge, Why: "an answer without end must be cut off, not read into memory", Worked: true,
 			ReadOnce: may(malformed), ReadAlways: never(malformed),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
-		{Fault: WrongType, Why: "a page of HTML with status 200 is a proxy speaking, not the register", Worked: true,
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
+		{
+			Fault: WrongType, Why: "a page of HTML with status 200 is a proxy speaking, not the register", Worked: true,
 			ReadOnce: may(malformed), ReadAlways: never(malformed),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
-		{Fault: NotAllowed, Why: "a refusal of rights is an operator's matter; repeating it locks accounts",
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
+		{
+			Fault: NotAllowed, Why: "a refusal of rights is an operator's matter; repeating it locks accounts",
 			ReadOnce: may(denied), ReadAlways: never(denied),
-			WriteOnce: may(denied), WriteAlways: never(denied)},
-		{Fault: StaleVoucher, Why: "a voucher refused as expired is renewed once; refused again, it is Denied",
+			WriteOnce: may(denied), WriteAlways: never(denied),
+		},
+		{
+			Fault: StaleVoucher, Why: "a voucher refused as expired is renewed once; refused again, it is Denied",
 			ReadOnce: succeeds, ReadAlways: never(denied),
-			WriteOnce: may(denied), WriteAlways: never(denied)},
-		{Fault: BadSignature, Why: "an answer that anybody could have written must not be believed", Worked: true,
+			WriteOnce: may(denied), WriteAlways: never(denied),
+		},
+		{
+			Fault: BadSignature, Why: "an answer that anybody could have written must not be believed", Worked: true,
 			ReadOnce: may(malformed), ReadAlways: never(malformed),
-			WriteOnce: may(uncertain), WriteAlways: may(uncertain)},
+			WriteOnce: may(uncertain), WriteAlways: may(uncertain),
+		},
 	}
 }

@@ -30,8 +30,10 @@ func message(t testing.TB) delivery.Message {
 		Protocol: &delivery.Protocol{Register: "AOO", Number: "17", Day: "2026-11-21"},
 		Subject:  contracts.NewPrivate("oggetto riservato"),
 		Text:     contracts.NewPrivate("codice 4711\r\nsegue\t."),
-		Attachments: []delivery.Attachment{{Name: contracts.NewPrivate("atto di rossi.pdf"), MediaType: "application/pdf",
-			Content: contracts.NewBlob([]byte("contenuto 4711"))}},
+		Attachments: []delivery.Attachment{{
+			Name: contracts.NewPrivate("atto di rossi.pdf"), MediaType: "application/pdf",
+			Content: contracts.NewBlob([]byte("contenuto 4711")),
+		}},
 	}
 }
 

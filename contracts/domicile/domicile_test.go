@@ -27,8 +27,10 @@ func claim(t *testing.T) domicile.Claim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return domicile.Claim{Subject: contracts.Subject{CodiceFiscale: c}, Capacity: domicile.Person, Address: a,
-		At: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)}
+	return domicile.Claim{
+		Subject: contracts.Subject{CodiceFiscale: c}, Capacity: domicile.Person, Address: a,
+		At: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC),
+	}
 }
 
 func TestRequestsNameWhatIsMissing(t *testing.T) {

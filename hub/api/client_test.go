@@ -286,9 +286,16 @@ func TestWhatCannotTravelIsRefusedHere(t *testing.T) {
 func TestNewClientRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []ClientConfig{
-		{URL: "http://hub.example", Token: "t"}, {URL: "ftp://hub.example", Token: "t"}, {URL: "hub.example", Token: "t"},
-		{URL: "https://user:pw@hub.example", Token: "t"}, {URL: "https://hub.example?x=y", Token: "t"}, {URL: "https://hub.example#x", Token: "t"},
-		{URL: "https://hub.example"}, {URL: "https://hub.example", Token: "a\nb"}, {URL: "https://hub.example", Token: " t"}, {URL: "://", Token: "t"},
+		{URL: "http://hub.example", Token: "t"},
+		{URL: "ftp://hub.example", Token: "t"},
+		{URL: "hub.example", Token: "t"},
+		{URL: "https://user:pw@hub.example", Token: "t"},
+		{URL: "https://hub.example?x=y", Token: "t"},
+		{URL: "https://hub.example#x", Token: "t"},
+		{URL: "https://hub.example"},
+		{URL: "https://hub.example", Token: "a\nb"},
+		{URL: "https://hub.example", Token: " t"},
+		{URL: "://", Token: "t"},
 	} {
 		if _, err := NewClient(tt); err == nil {
 			t.Errorf("%s was accepted", tt.URL)

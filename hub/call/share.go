@@ -94,7 +94,7 @@ func (s *Sharer) Stage(next Func) Func {
 			f = &flight{done: make(chan struct{})}
 			s.flights[key] = f
 			s.flying.Add(1)
-			go s.fly(ctx, next, c, key, f, keep)
+			go s.fly(ctx, next, c, key, f, keep) //nolint:gosec // G118: a flight outlives the caller that began it, by design
 		} else {
 			f.joined = true
 		}

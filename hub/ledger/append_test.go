@@ -183,7 +183,8 @@ func TestAnotherSigningKeyCountsOnceItIsTrusted(t *testing.T) {
 			}
 			defer st.Close()
 			l, err := ledger.Open(t.Context(), st, ledger.Config{Key: "secret://env/SIGN", Flush: "writes", Trusted: c.trusted}, ledger.Options{
-				Clock: b.clock, Secret: func(context.Context, contracts.Secret) ([]byte, error) { return fresh, nil }})
+				Clock: b.clock, Secret: func(context.Context, contracts.Secret) ([]byte, error) { return fresh, nil },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

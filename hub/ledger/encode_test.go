@@ -102,8 +102,10 @@ func anyEntry() *rapid.Generator[contracts.Entry] {
 			*s = text.Draw(t, "caller")
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "attempts") {
-			e.Attempts = append(e.Attempts, contracts.Attempt{At: at.Draw(t, "at"), Took: time.Duration(rapid.Int64().Draw(t, "took")), Sent: rapid.Bool().Draw(t, "sent"),
-				Status: text.Draw(t, "status"), RemoteID: text.Draw(t, "remote"), RequestSum: sum.Draw(t, "request"), ResponseSum: sum.Draw(t, "response")})
+			e.Attempts = append(e.Attempts, contracts.Attempt{
+				At: at.Draw(t, "at"), Took: time.Duration(rapid.Int64().Draw(t, "took")), Sent: rapid.Bool().Draw(t, "sent"),
+				Status: text.Draw(t, "status"), RemoteID: text.Draw(t, "remote"), RequestSum: sum.Draw(t, "request"), ResponseSum: sum.Draw(t, "response"),
+			})
 		}
 		if len(e.Proof) == 0 {
 			e.Proof = nil

@@ -75,7 +75,8 @@ type Ledger struct {
 }
 
 func schema() []string {
-	return []string{`
+	return []string{
+		`
 		CREATE TABLE ledger_chain (id INTEGER PRIMARY KEY CHECK (id = 1), chain TEXT NOT NULL) STRICT;
 		CREATE TABLE ledger_segment (id INTEGER PRIMARY KEY, day TEXT NOT NULL, first INTEGER NOT NULL, prev BLOB NOT NULL,
 			before BLOB NOT NULL, dropped INTEGER NOT NULL DEFAULT 0, head TEXT) STRICT;

@@ -19,7 +19,8 @@ const maxBackups = 3
 
 // schema is the store's own room.
 func schema() []string {
-	return []string{`
+	return []string{
+		`
 		CREATE TABLE store_meta (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL, recovering INTEGER NOT NULL) STRICT;
 		INSERT INTO store_meta VALUES (1, 0, 0);
 		CREATE TABLE store_head (id INTEGER PRIMARY KEY CHECK (id = 1), chain TEXT NOT NULL, seq INTEGER NOT NULL, sum BLOB NOT NULL,

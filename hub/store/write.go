@@ -220,7 +220,7 @@ func (s *Store) run(m *member) error {
 		return fmt.Errorf("savepoint: %w", err)
 	}
 	m.tx = Tx{c: c}
-	m.err, m.panicked = m.call()
+	m.panicked, m.err = m.call()
 	c.tidy()
 	m.tx.over = true
 	if m.err != nil {
@@ -237,13 +237,13 @@ func (s *Store) run(m *member) error {
 	return nil
 }
 
-func (m *member) call() (err error, panicked any) {
+func (m *member) call() (panicked any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err, panicked = errPanicked, p
+			panicked, err = p, errPanicked
 		}
 	}()
-	return m.fn(&m.tx), nil
+	return nil, m.fn(&m.tx)
 }
 
 var errPanicked = errors.New("the function panicked")

@@ -99,8 +99,10 @@ func (m *Mock) Problem(status int) (contentType string, body []byte) {
 }
 
 func problem(status int, detail string) []byte {
-	types := map[int]string{400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND",
-		500: "INTERNAL_SERVER_ERROR", 503: "SERVICE_UNAVAILABLE"}
+	types := map[int]string{
+		400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND",
+		500: "INTERNAL_SERVER_ERROR", 503: "SERVICE_UNAVAILABLE",
+	}
 	body, err := json.Marshal(struct {
 		Status string `json:"status"`
 		Type   string `json:"type,omitempty"`

@@ -36,8 +36,10 @@ func newStage(t *testing.T) *stage {
 	b := lab.Start(t, m, p) // the order of attachment must not matter
 	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
 	t.Cleanup(transport.CloseIdleConnections)
-	s := &stage{T: t, b: b, m: m, p: p, http: &http.Client{Transport: transport, Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	s := &stage{T: t, b: b, m: m, p: p, http: &http.Client{
+		Transport: transport, Timeout: 10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	var err error
 	if s.token, err = p.Voucher("inad", pdnd.Activation); err != nil {
 		t.Fatal(err)
@@ -324,8 +326,10 @@ func TestVerifyAnswersByTheDayInItaly(t *testing.T) {
 func TestListGoesThroughItsStatesAndIsKept48Hours(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	codes := []string{lab.Who("personal-domicile").CodiceFiscale, lab.Who("no-domicile").CodiceFiscale,
-		lab.Who("absent-in-list").CodiceFiscale, "00000000000", lab.Who("register-broken").CodiceFiscale}
+	codes := []string{
+		lab.Who("personal-domicile").CodiceFiscale, lab.Who("no-domicile").CodiceFiscale,
+		lab.Who("absent-in-list").CodiceFiscale, "00000000000", lab.Who("register-broken").CodiceFiscale,
+	}
 	a := s.order(codes...)
 	id := a.body["id"].(string)
 	state := s.b.URL("inad") + "/listDigitalAddress/state/" + id

@@ -46,8 +46,10 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 	}
 	lab.Parsed(r.Context(), Asked{Codes: codes, Reference: reference, List: id})
 	w.Header().Set("Location", m.location("state", id))
-	writeJSON(w, http.StatusAccepted, map[string]string{"state": "PRESA_IN_CARICO",
-		"message": "Richiesta elenco presa in carico", "id": id, "dateTimeRequest": stamp(now)})
+	writeJSON(w, http.StatusAccepted, map[string]string{
+		"state":   "PRESA_IN_CARICO",
+		"message": "Richiesta elenco presa in carico", "id": id, "dateTimeRequest": stamp(now),
+	})
 }
 
 // readOrder gives the first rule that the request breaks.

@@ -182,7 +182,8 @@ func (m *Mock) verify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"outcome": heldOn(member, address, asked), "dateTimeCheck": stamp(m.bench.Clock().Now())})
+		"outcome": heldOn(member, address, asked), "dateTimeCheck": stamp(m.bench.Clock().Now()),
+	})
 }
 
 // heldOn compares days in Italy: an address counts on the day it was elected and on the day it ended.

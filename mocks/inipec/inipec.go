@@ -83,8 +83,10 @@ type Mock struct {
 
 // New is a gateway with the default settings.
 func New() *Mock {
-	return &Mock{lists: map[string]*stored{}, settings: Settings{Polls: 2, NotReady: InsideOK, Unauthorized: Gateway,
-		Professionals: ShapeOfficial, TokenLife: 10 * time.Minute}}
+	return &Mock{lists: map[string]*stored{}, settings: Settings{
+		Polls: 2, NotReady: InsideOK, Unauthorized: Gateway,
+		Professionals: ShapeOfficial, TokenLife: 10 * time.Minute,
+	}}
 }
 
 // Name is "inipec".

@@ -85,8 +85,10 @@ type login struct {
 func (s *stage) login() *login {
 	return &login{
 		header: map[string]any{"typ": "JWT", "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(s.m.cert.Raw)}},
-		claims: map[string]any{"aud": s.m.base, "iss": clientID, "sub": clientID, "jti": s.m.names.UUID(),
-			"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope},
+		claims: map[string]any{
+			"aud": s.m.base, "iss": clientID, "sub": clientID, "jti": s.m.names.UUID(),
+			"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope,
+		},
 		key: s.m.client, alg: jose.RS256, client: clientID, contentType: "text/plain", dress: func(s string) string { return s },
 	}
 }
@@ -304,8 +306,10 @@ func TestListTellsEachStory(t *testing.T) {
 	s := newStage(t)
 	s.enter()
 	who := func(story string) string { return lab.Who(story).CodiceFiscale }
-	codes := []string{who("company-with-pec"), who("company-without-pec"), who("company-unknown"), who("company-codes-differ"),
-		lab.Who("company-codes-differ").PartitaIVA, who("sole-trader-as-enterprise"), who("lawyer-as-professional"), who("omocodic-code")}
+	codes := []string{
+		who("company-with-pec"), who("company-without-pec"), who("company-unknown"), who("company-codes-differ"),
+		lab.Who("company-codes-differ").PartitaIVA, who("sole-trader-as-enterprise"), who("lawyer-as-professional"), who("omocodic-code"),
+	}
 	id := s.order(codes...)
 	for range 2 {
 		if a := s.fetch(id); a.status != 200 || a.body["code"] != "WSPA_ERR_05" || a.body["timestamp"] == nil {
@@ -320,8 +324,16 @@ func TestListTellsEachStory(t *testing.T) {
 	for i, want := range []struct {
 		enterprise    string
 		professionals int
-	}{{"officine-tormalina@" + lab.DomainFirms, 0}, {}, {}, {"cantieri-ventomare@" + lab.DomainFirms, 0}, {},
-		{"ristoro-zanforlin@" + lab.DomainFirms, 0}, {"", 2}, {}} {
+	}{
+		{"officine-tormalina@" + lab.DomainFirms, 0},
+		{},
+		{},
+		{"cantieri-ventomare@" + lab.DomainFirms, 0},
+		{},
+		{"ristoro-zanforlin@" + lab.DomainFirms, 0},
+		{"", 2},
+		{},
+	} {
 		e := list[i].(map[string]any)
 		firm, _ := e["pecImpresa"].(string)
 		prof, _ := e["pecProfessionistas"].([]any)

@@ -125,8 +125,10 @@ func (b *Bench) adminJournal(w http.ResponseWriter, r *http.Request) {
 		if uint64(len(lines)) == limit {
 			break
 		}
-		lines = append(lines, exchangeJSON{e.N, e.At, e.Mock, e.Label, e.Status, e.Refused, e.Fault, parsedJSON(e.Parsed),
-			text(e.Request), text(e.Response)})
+		lines = append(lines, exchangeJSON{
+			e.N, e.At, e.Mock, e.Label, e.Status, e.Refused, e.Fault, parsedJSON(e.Parsed),
+			text(e.Request), text(e.Response),
+		})
 	}
 	reply(w, map[string]any{"exchanges": lines, "dropped": b.Dropped(), "in_flight": b.InFlight()})
 }

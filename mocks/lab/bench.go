@@ -63,8 +63,10 @@ type Bench struct {
 
 // New opens a bench for a program.
 func New(opt Options) (*Bench, error) {
-	b := &Bench{clock: opt.Clock, seed: opt.Seed, dir: opt.Dir, done: make(chan struct{}),
-		endpoints: map[string]string{}, bases: map[string]string{}}
+	b := &Bench{
+		clock: opt.Clock, seed: opt.Seed, dir: opt.Dir, done: make(chan struct{}),
+		endpoints: map[string]string{}, bases: map[string]string{},
+	}
 	b.journal.counts = map[string]int{}
 	b.journal.maxLines, b.journal.maxBytes = journalLines, journalBytes
 	if opt.JournalLines > 0 {

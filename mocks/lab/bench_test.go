@@ -77,10 +77,17 @@ func TestAdminRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := Start(t, &toy{name: "toy"})
 	for _, c := range []struct{ what, body string }{
-		{"faults", `{`}, {"faults", `{"unknown":1}`}, {"faults", `{"misbehave":"explode"}`}, {"faults", `{"match":"*","do":"explode"}`},
-		{"faults", `{"do":"drop"}`}, {"faults", `{"match":"*","do":"status"}`}, {"faults", `{"match":"*","do":"drop","wait":"long"}`},
+		{"faults", `{`},
+		{"faults", `{"unknown":1}`},
+		{"faults", `{"misbehave":"explode"}`},
+		{"faults", `{"match":"*","do":"explode"}`},
+		{"faults", `{"do":"drop"}`},
+		{"faults", `{"match":"*","do":"status"}`},
+		{"faults", `{"match":"*","do":"drop","wait":"long"}`},
 		{"faults", `{"match":"*","do":"drop","chance":2}`},
-		{"clock", `{}`}, {"clock", `{"advance":"-1h"}`}, {"clock", `{"step":"soon"}`},
+		{"clock", `{}`},
+		{"clock", `{"advance":"-1h"}`},
+		{"clock", `{"step":"soon"}`},
 	} {
 		if status, _, raw := admin(t, b, "POST", c.what, c.body); status != 400 {
 			t.Errorf("%s %s: %d %s", c.what, c.body, status, raw)

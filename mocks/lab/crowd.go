@@ -29,8 +29,10 @@ func crowd() []Member {
 }
 
 func trades() []string {
-	return []string{"Panificio", "Falegnameria", "Azienda Agricola", "Autofficina", "Lavanderia", "Pizzeria", "Carpenteria",
-		"Floricoltura", "Salumificio", "Tessitura", "Agriturismo", "Trattoria", "Impresa Edile"}
+	return []string{
+		"Panificio", "Falegnameria", "Azienda Agricola", "Autofficina", "Lavanderia", "Pizzeria", "Carpenteria",
+		"Floricoltura", "Salumificio", "Tessitura", "Agriturismo", "Trattoria", "Impresa Edile",
+	}
 }
 
 func fancies() []string {
@@ -40,9 +42,11 @@ func fancies() []string {
 func forms() []string { return []string{"S.r.l.", "S.n.c.", "S.p.A.", "S.a.s.", "Soc. Coop."} }
 
 func surnames() []string {
-	return []string{"Abbondanzieri", "Bertolacci", "Cavallaroni", "Donatelli", "Ermellini", "Filiberti", "Gambarotta",
+	return []string{
+		"Abbondanzieri", "Bertolacci", "Cavallaroni", "Donatelli", "Ermellini", "Filiberti", "Gambarotta",
 		"Imperatrice", "Lambertenghi", "Montefusco", "Nepoti", "Ottavianelli", "Pellegrinotti", "Querini", "Rampichini",
-		"Scannavini", "Tagliaferri", "Ubaldini", "Vallesi", "Zampieroni"}
+		"Scannavini", "Tagliaferri", "Ubaldini", "Vallesi", "Zampieroni",
+	}
 }
 
 func firstNames() []string { // odd places are women

@@ -31,8 +31,10 @@ const (
 
 // Misdeeds lists them all.
 func Misdeeds() []Misdeed {
-	return []Misdeed{Refuse, Drop, DropAfterAccept, Truncate, Garbage, Status, BadSignature, StaleVoucher, Throttle,
-		Slow, Huge, WrongType}
+	return []Misdeed{
+		Refuse, Drop, DropAfterAccept, Truncate, Garbage, Status, BadSignature, StaleVoucher, Throttle,
+		Slow, Huge, WrongType,
+	}
 }
 
 // A Fault is a misdeed waiting for the exchanges it matches.

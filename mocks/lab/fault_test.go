@@ -116,8 +116,10 @@ func TestFaultsByChanceReplayFromTheSeed(t *testing.T) {
 func TestMisbehaveKnowsItsNamesAndItsMocks(t *testing.T) {
 	t.Parallel()
 	b := Start(t, &toy{name: "toy"}, &toy{name: "other"})
-	for _, name := range []string{"refuse", "drop", "drop-after-accept", "truncate", "garbage", "500", "503", "throttle",
-		"slow", "huge", "wrong-type", "denied", "stale-voucher", "bad-signature", "toy:503"} {
+	for _, name := range []string{
+		"refuse", "drop", "drop-after-accept", "truncate", "garbage", "500", "503", "throttle",
+		"slow", "huge", "wrong-type", "denied", "stale-voucher", "bad-signature", "toy:503",
+	} {
 		if err := b.Misbehave(name, 1); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -259,9 +261,17 @@ func TestGlob(t *testing.T) {
 		pattern, s string
 		want       bool
 	}{
-		{"*", "", true}, {"*", "inad GET /x", true}, {"inad *", "inad GET /extract/{c}", true}, {"inad *", "inade GET", false},
-		{"inad GET /extract/*", "inad GET /extract/{c}", true}, {"a*b*c", "a/x/b/y/c", true}, {"a*b*c", "a/x/c/b", false},
-		{"", "", true}, {"", "x", false}, {"x|y *", "y z", true}, {"pec *connect", "pec smtps connect", true},
+		{"*", "", true},
+		{"*", "inad GET /x", true},
+		{"inad *", "inad GET /extract/{c}", true},
+		{"inad *", "inade GET", false},
+		{"inad GET /extract/*", "inad GET /extract/{c}", true},
+		{"a*b*c", "a/x/b/y/c", true},
+		{"a*b*c", "a/x/c/b", false},
+		{"", "", true},
+		{"", "x", false},
+		{"x|y *", "y z", true},
+		{"pec *connect", "pec smtps connect", true},
 	} {
 		if got := matches(c.pattern, c.s); got != c.want {
 			t.Errorf("%q on %q: %v", c.pattern, c.s, got)

@@ -62,7 +62,8 @@ func (b *Bench) ServeHTTP(mock string, h http.Handler) (base string, err error) 
 
 func label(router interface {
 	Handler(*http.Request) (http.Handler, string)
-}, prefix string, r *http.Request) string {
+}, prefix string, r *http.Request,
+) string {
 	method := r.Method
 	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, method) {
 		method = "OTHER"
@@ -332,6 +333,7 @@ func (a *answer) WriteHeader(status int) {
 		a.status = status
 	}
 }
+
 func (a *answer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	if a.body.Len()+len(p) > hugeSize {

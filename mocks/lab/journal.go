@@ -161,8 +161,10 @@ func (o *Open) Fault() (Fault, bool) { return o.fault, o.faulty }
 // Record writes the journal's line and calls the watchers. It belongs after the work and before the first byte of the
 // answer. refused names the rule that refused the request, empty when it was accepted.
 func (o *Open) Record(status string, request, response []byte, parsed any, refused string) {
-	e := Exchange{At: o.b.clock.Now(), Mock: o.mock, Label: o.label, Status: status, Request: request,
-		Response: response, Parsed: parsed, Refused: refused}
+	e := Exchange{
+		At: o.b.clock.Now(), Mock: o.mock, Label: o.label, Status: status, Request: request,
+		Response: response, Parsed: parsed, Refused: refused,
+	}
 	if o.faulty {
 		e.Fault = string(o.fault.Do)
 	}

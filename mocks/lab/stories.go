@@ -17,8 +17,10 @@ const (
 // Outcomes lists the words that, as the first dot-separated label of a recipient's local part, select what becomes of
 // a message. Anything else is accepted and delivered promptly.
 func Outcomes() []string {
-	return []string{"nodest", "full", "virus", "toobig", "slow", "timeout12", "timeout24", "late", "never", "noaccept",
-		"noacceptreceipt", "dup", "reorder", "mute"}
+	return []string{
+		"nodest", "full", "virus", "toobig", "slow", "timeout12", "timeout24", "late", "never", "noaccept",
+		"noacceptreceipt", "dup", "reorder", "mute",
+	}
 }
 
 var (
@@ -137,8 +139,10 @@ func personStories() []Member {
 		person("ceasing-domicile", birth{"Frassineto", "Carla", day(1968, 7, 15), true, "F205"},
 			Domicile{Address: "carla.frassineto@" + DomainCitizens, From: elected, Until: ceasing, Motivation: "CESSAZIONE_VOLONTARIA"}),
 		person("changed-domicile", birth{"Bonacolsi", "Remo", day(1977, 10, 28), false, "E897"},
-			Domicile{Address: "remo.bonacolsi@" + DomainStudios, From: elected, Until: ceased,
-				Motivation: "CESSAZIONE_VOLONTARIA", Past: true},
+			Domicile{
+				Address: "remo.bonacolsi@" + DomainStudios, From: elected, Until: ceased,
+				Motivation: "CESSAZIONE_VOLONTARIA", Past: true,
+			},
 			Domicile{Address: "remo.bonacolsi@" + DomainCitizens, From: ceased.Add(time.Second)}),
 		person("two-addresses", birth{"Stanziani", "Flora", day(1983, 6, 11), true, "D969"},
 			personal("flora.stanziani@"+DomainCitizens), personal("f.stanziani@"+DomainFirms)),
@@ -158,10 +162,14 @@ func codeStories() []Member {
 	omo.CodiceFiscale = omocodic(omo.CodiceFiscale, 1)
 	omo7 := person("omocodic-code-full", birth{"Rivalta", "Marta", day(1988, 3, 9), true, "H501"}, personal("marta.rivalta@"+DomainCitizens))
 	omo7.CodiceFiscale = omocodic(omo7.CodiceFiscale, 7)
-	provisional := Member{Story: "provisional-code", CodiceFiscale: elevenCode(7200001, 58), Name: "Diallo Aminata",
-		Capacity: Person, INAD: []Domicile{personal("aminata.diallo@" + DomainCitizens)}}
-	bare := Member{Story: "provisional-code-without-domicile", CodiceFiscale: elevenCode(7200002, 58), Name: "Ndoye Cheikh",
-		Capacity: Person}
+	provisional := Member{
+		Story: "provisional-code", CodiceFiscale: elevenCode(7200001, 58), Name: "Diallo Aminata",
+		Capacity: Person, INAD: []Domicile{personal("aminata.diallo@" + DomainCitizens)},
+	}
+	bare := Member{
+		Story: "provisional-code-without-domicile", CodiceFiscale: elevenCode(7200002, 58), Name: "Ndoye Cheikh",
+		Capacity: Person,
+	}
 	abroad := func(story, surname, name string, born time.Time, female bool, state, local string) Member {
 		return person(story, birth{surname, name, born, female, state}, personal(local+"@"+DomainCitizens))
 	}

@@ -55,10 +55,14 @@ func (s *stage) request() *request {
 	now := s.b.Clock().Now()
 	return &request{
 		header: map[string]any{"kid": s.m.KeyID(), "typ": "JWT"},
-		claims: map[string]any{"iss": s.m.ClientID(), "sub": s.m.ClientID(), "aud": AssertionAudience, "jti": s.m.names.UUID(),
-			"iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "purposeId": s.m.Purposes("prova")[Activation]},
-		form: url.Values{"client_id": {s.m.ClientID()}, "client_assertion_type": {assertionType},
-			"grant_type": {"client_credentials"}},
+		claims: map[string]any{
+			"iss": s.m.ClientID(), "sub": s.m.ClientID(), "aud": AssertionAudience, "jti": s.m.names.UUID(),
+			"iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "purposeId": s.m.Purposes("prova")[Activation],
+		},
+		form: url.Values{
+			"client_id": {s.m.ClientID()}, "client_assertion_type": {assertionType},
+			"grant_type": {"client_credentials"},
+		},
 		key: s.m.ClientKey(), alg: jose.RS256, contentType: "application/x-www-form-urlencoded",
 	}
 }
@@ -215,8 +219,11 @@ func TestRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.CorrelationID = ""
-			want := problem{"about:blank", 400, "The request contains bad syntax or cannot be fulfilled.", "Bad request",
-				[]problemError{{"015-0008", "Unable to generate a token for the given request"}}, ""}
+			want := problem{
+				"about:blank", 400, "The request contains bad syntax or cannot be fulfilled.", "Bad request",
+				[]problemError{{"015-0008", "Unable to generate a token for the given request"}},
+				"",
+			}
 			if got, _ := json.Marshal(p); string(got) != string(mustJSON(t, want)) {
 				t.Errorf("the client can learn the reason: %s", got)
 			}

@@ -122,8 +122,10 @@ func (m *Mock) write(w http.ResponseWriter, status int) {
 
 // Problem is the platform's error body, the same for every reason.
 func (m *Mock) Problem(status int) (contentType string, body []byte) {
-	p := problem{Type: "about:blank", Status: status, Title: http.StatusText(status), Detail: http.StatusText(status),
-		Errors: []problemError{{"015-0000", "Unexpected error"}}, CorrelationID: m.names.UUID()}
+	p := problem{
+		Type: "about:blank", Status: status, Title: http.StatusText(status), Detail: http.StatusText(status),
+		Errors: []problemError{{"015-0000", "Unexpected error"}}, CorrelationID: m.names.UUID(),
+	}
 	switch status {
 	case http.StatusBadRequest:
 		p.Title, p.Detail = "The request contains bad syntax or cannot be fulfilled.", "Bad request"

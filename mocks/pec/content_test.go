@@ -54,8 +54,10 @@ func TestBreveReplacesAttachmentsByTheirHash(t *testing.T) {
 func TestTheReceiptAskedForIsTheReceiptSent(t *testing.T) {
 	const to, cc = "rossi@pec.cittadini.test", "bianchi@pec.studi.test"
 	for _, tc := range []struct{ asked, to, cc string }{
-		{"", "completa", "sintetica"}, {"X-TipoRicevuta: completa", "completa", "sintetica"},
-		{"X-TipoRicevuta: BREVE", "breve", "sintetica"}, {"x-tiporicevuta: sintetica", "sintetica", "sintetica"},
+		{"", "completa", "sintetica"},
+		{"X-TipoRicevuta: completa", "completa", "sintetica"},
+		{"X-TipoRicevuta: BREVE", "breve", "sintetica"},
+		{"x-tiporicevuta: sintetica", "sintetica", "sintetica"},
 		{"X-TipoRicevuta: altro", "completa", "sintetica"},
 	} {
 		t.Run(tc.asked, func(t *testing.T) {
@@ -256,8 +258,10 @@ func FuzzSubmittedMessage(f *testing.F) {
 			t.Error("the body grew")
 		}
 		_, _ = check(sender, sender, []string{"rossi@pec.cittadini.test"}, h, body, int64(len(raw)), DefaultLimits())
-		s := &submission{ID: "mock1.x.1@gestore-uno.test", Account: sender, MessageID: h.get("Message-ID"), Subject: decoded(h.get("Subject")),
-			Recipients: []recipient{{Address: "rossi@pec.cittadini.test"}}}
+		s := &submission{
+			ID: "mock1.x.1@gestore-uno.test", Account: sender, MessageID: h.get("Message-ID"), Subject: decoded(h.get("Subject")),
+			Recipients: []recipient{{Address: "rossi@pec.cittadini.test"}},
+		}
 		sent := transported(s, canon, zone)
 		if after, _ := splitMessage(sent); after.get("Message-ID") != "<"+s.ID+">" {
 			t.Errorf("Message-ID %q", after.get("Message-ID"))

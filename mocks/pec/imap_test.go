@@ -309,8 +309,12 @@ func TestIMAPFaultsAreAskedForByName(t *testing.T) {
 		status int
 		code   imap.ResponseCode // empty: the connection broke
 	}{
-		{lab.Drop, 0, ""}, {lab.DropAfterAccept, 0, ""}, {lab.Garbage, 0, ""}, {lab.Throttle, 0, imap.ResponseCodeLimit},
-		{lab.Status, 503, imap.ResponseCodeUnavailable}, {lab.StaleVoucher, 0, imap.ResponseCodeAuthenticationFailed},
+		{lab.Drop, 0, ""},
+		{lab.DropAfterAccept, 0, ""},
+		{lab.Garbage, 0, ""},
+		{lab.Throttle, 0, imap.ResponseCodeLimit},
+		{lab.Status, 503, imap.ResponseCodeUnavailable},
+		{lab.StaleVoucher, 0, imap.ResponseCodeAuthenticationFailed},
 	} {
 		t.Run(string(tc.do), func(t *testing.T) {
 			b, m := bench(t)

@@ -173,8 +173,10 @@ func (m *Mock) listen(b *lab.Bench) error {
 		implicit bool
 		serve    func(net.Listener) error
 	}{
-		{"smtps", true, m.smtp.Serve}, {"smtp", false, m.smtp.Serve},
-		{"imaps", true, m.imap.Serve}, {"imap", false, m.imap.Serve},
+		{"smtps", true, m.smtp.Serve},
+		{"smtp", false, m.smtp.Serve},
+		{"imaps", true, m.imap.Serve},
+		{"imap", false, m.imap.Serve},
 	} {
 		l, err := b.Listen(m.Name(), s.name)
 		if err != nil {

@@ -30,8 +30,10 @@ func bench(t *testing.T, opts ...Option) (*lab.Bench, *Mock) {
 
 // text is a submitted message with the fields that a test needs.
 func text(id string, to []string, extra ...string) string {
-	h := []string{"From: " + sender, "To: " + strings.Join(to, ", "), "Subject: =?utf-8?q?Notifica_n=2E_42_=C3=A8_urgente?=",
-		"Date: Sat, 21 Nov 2026 09:00:00 +0100", "Message-ID: <" + id + ">", "MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8"}
+	h := []string{
+		"From: " + sender, "To: " + strings.Join(to, ", "), "Subject: =?utf-8?q?Notifica_n=2E_42_=C3=A8_urgente?=",
+		"Date: Sat, 21 Nov 2026 09:00:00 +0100", "Message-ID: <" + id + ">", "MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8",
+	}
 	return strings.Join(append(h, extra...), "\r\n") + "\r\n\r\nBuongiorno.\r\n"
 }
 

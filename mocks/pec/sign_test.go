@@ -24,8 +24,10 @@ func everyKind(t *testing.T, opts ...Option) (*Mock, map[string][]byte) {
 	t.Helper()
 	b, m := bench(t, opts...)
 	c := dial(t, b, m)
-	to := []string{"rossi@pec.cittadini.test", "nodest@pec.cittadini.test", "full@pec.studi.test", "virus@pec.studi.test",
-		"timeout24@pec.studi.test", "chi@altrove.test", "persona@posta.test"}
+	to := []string{
+		"rossi@pec.cittadini.test", "nodest@pec.cittadini.test", "full@pec.studi.test", "virus@pec.studi.test",
+		"timeout24@pec.studi.test", "chi@altrove.test", "persona@posta.test",
+	}
 	for _, tc := range []struct {
 		to    []string
 		extra []string

@@ -18,8 +18,10 @@ import (
 )
 
 func draft() Draft {
-	return Draft{MessageID: "<h1.abc.1@pec.ente.test>", Date: time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC), From: "ufficio@pec.ente.test",
-		To: []string{"a@pec.azienda.test"}, Subject: "Codice", Text: "Ecco\n"}
+	return Draft{
+		MessageID: "<h1.abc.1@pec.ente.test>", Date: time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC), From: "ufficio@pec.ente.test",
+		To: []string{"a@pec.azienda.test"}, Subject: "Codice", Text: "Ecco\n",
+	}
 }
 
 // TestDraftSurvivesTheWire: whatever a caller may write comes back from the bytes, and the bytes can travel.

@@ -27,8 +27,10 @@ var credentials = sync.OnceValues(func() (*tls.Config, *tls.Config) {
 	if err != nil {
 		panic(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
 		panic(err)
@@ -126,6 +128,8 @@ func (p *peer) commands() string {
 
 func (p *peer) server() Server {
 	_, client := credentials()
-	return Server{Addr: p.addr, TLS: client, User: "user", Command: 2 * time.Second, Final: 2 * time.Second,
-		Password: func(context.Context) ([]byte, error) { return []byte("secret"), nil }}
+	return Server{
+		Addr: p.addr, TLS: client, User: "user", Command: 2 * time.Second, Final: 2 * time.Second,
+		Password: func(context.Context) ([]byte, error) { return []byte("secret"), nil },
+	}
 }

@@ -50,8 +50,10 @@ func mailbox(t *testing.T, messages ...string) (Server, *imapmemserver.User) {
 		_ = s.Close()
 		<-done
 	})
-	return Server{Addr: l.Addr().String(), TLS: client, User: "user", Command: 5 * time.Second,
-		Password: func(context.Context) ([]byte, error) { return []byte("secret"), nil }}, user
+	return Server{
+		Addr: l.Addr().String(), TLS: client, User: "user", Command: 5 * time.Second,
+		Password: func(context.Context) ([]byte, error) { return []byte("secret"), nil },
+	}, user
 }
 
 type literal struct{ *strings.Reader }

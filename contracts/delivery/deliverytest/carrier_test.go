@@ -101,8 +101,10 @@ func (c *carrier) take(ref string, m delivery.Message) {
 	c.taken[ref] = c.Now()
 	ident := "id-" + strconv.Itoa(len(c.taken)) + "-" + strconv.Itoa(c.sent)
 	plan := func(kind string, after time.Duration, to contracts.Address, reason string) {
-		c.receipts = append(c.receipts, receipt{Kind: kind, To: to, Ident: ident, Reason: reason, ref: ref,
-			Plain: story(to) == "plain", at: c.Now().Add(after)})
+		c.receipts = append(c.receipts, receipt{
+			Kind: kind, To: to, Ident: ident, Reason: reason, ref: ref,
+			Plain: story(to) == "plain", at: c.Now().Add(after),
+		})
 	}
 	accepted := time.Second
 	first := story(m.To[0].Address)

@@ -44,7 +44,8 @@ type end struct {
 // ends are the outcomes that one message to one recipient may have.
 func (s *suite) ends() []rule {
 	cases := []rule{
-		{Name: "send-is-delivered", Why: "terms run from the instant of the delivery receipt",
+		{
+			Name: "send-is-delivered", Why: "terms run from the instant of the delivery receipt",
 			Run: func(x *trial) {
 				before := s.sent()
 				ctx, stop := s.askKey(x)
@@ -58,8 +59,10 @@ func (s *suite) ends() []rule {
 					x.Errorf("answered before every recipient had its receipt")
 				}
 				s.wantSent(x, before, 1)
-			}},
-		{Name: "send-to-several-is-delivered-to-each", Why: "each recipient has its own receipt and its own term",
+			},
+		},
+		{
+			Name: "send-to-several-is-delivered-to-each", Why: "each recipient has its own receipt and its own term",
 			Absent: absent(s.DeliveredToo, "DeliveredToo"),
 			Run: func(x *trial) {
 				before := s.sent()
@@ -70,8 +73,10 @@ func (s *suite) ends() []rule {
 					x.Errorf("settled before every recipient had its receipt")
 				}
 				s.wantSent(x, before, 1)
-			}},
-		{Name: "send-to-several-tells-each-outcome", Why: "one refused recipient neither spoils nor hides another's delivery",
+			},
+		},
+		{
+			Name: "send-to-several-tells-each-outcome", Why: "one refused recipient neither spoils nor hides another's delivery",
 			Absent: absent(s.Refused, "Refused"),
 			Run: func(x *trial) {
 				to := []contracts.Address{s.Refused, s.Delivered}
@@ -79,26 +84,57 @@ func (s *suite) ends() []rule {
 				s.sound(x, d, to...)
 				s.wantStatus(x, d, 0, delivery.Failure)
 				s.wantStatus(x, d, 1, delivery.Delivered)
-			}},
+			},
+		},
 	}
 	for _, e := range []end{
-		{"send-to-no-such-mailbox-fails", "Refused", "the address in the register is dead, and the clerk must hear of it",
-			s.Refused, []delivery.Status{delivery.Failure}, "UNKNOWN_MAILBOX"},
-		{"send-to-a-full-mailbox-fails", "Full", "a full mailbox is the holder's fault and has its own legal effect",
-			s.Full, []delivery.Status{delivery.Failure}, "MAILBOX_FULL"},
-		{"send-of-a-virus-fails", "Virus", "whoever sent a virus must hear that, not that the mailbox is wrong",
-			s.Virus, []delivery.Status{delivery.Failure, delivery.NotAccepted}, "VIRUS"},
-		{"send-of-too-much-fails", "TooBig", "the cure is a smaller message, not another address",
-			s.TooBig, []delivery.Status{delivery.Failure, delivery.NotAccepted}, "TOO_BIG"},
-		{"send-to-an-unknown-domain-fails", "UnknownDomain", "no provider will ever answer for it",
-			s.UnknownDomain, []delivery.Status{delivery.Failure, delivery.NotAccepted}, "UNKNOWN_DOMAIN"},
-		{"send-refused-by-our-provider-fails", "NotAccepted", "nobody received it, and nothing more will come",
-			s.NotAccepted, []delivery.Status{delivery.NotAccepted}, ""},
-		{"send-to-ordinary-mail-is-no-proof", "Uncertified", "no certified receipt will ever come from ordinary mail",
-			s.Uncertified, []delivery.Status{delivery.Uncertified}, ""},
+		{
+			"send-to-no-such-mailbox-fails", "Refused", "the address in the register is dead, and the clerk must hear of it",
+			s.Refused,
+			[]delivery.Status{delivery.Failure},
+			"UNKNOWN_MAILBOX",
+		},
+		{
+			"send-to-a-full-mailbox-fails", "Full", "a full mailbox is the holder's fault and has its own legal effect",
+			s.Full,
+			[]delivery.Status{delivery.Failure},
+			"MAILBOX_FULL",
+		},
+		{
+			"send-of-a-virus-fails", "Virus", "whoever sent a virus must hear that, not that the mailbox is wrong",
+			s.Virus,
+			[]delivery.Status{delivery.Failure, delivery.NotAccepted},
+			"VIRUS",
+		},
+		{
+			"send-of-too-much-fails", "TooBig", "the cure is a smaller message, not another address",
+			s.TooBig,
+			[]delivery.Status{delivery.Failure, delivery.NotAccepted},
+			"TOO_BIG",
+		},
+		{
+			"send-to-an-unknown-domain-fails", "UnknownDomain", "no provider will ever answer for it",
+			s.UnknownDomain,
+			[]delivery.Status{delivery.Failure, delivery.NotAccepted},
+			"UNKNOWN_DOMAIN",
+		},
+		{
+			"send-refused-by-our-provider-fails", "NotAccepted", "nobody received it, and nothing more will come",
+			s.NotAccepted,
+			[]delivery.Status{delivery.NotAccepted},
+			"",
+		},
+		{
+			"send-to-ordinary-mail-is-no-proof", "Uncertified", "no certified receipt will ever come from ordinary mail",
+			s.Uncertified,
+			[]delivery.Status{delivery.Uncertified},
+			"",
+		},
 	} {
-		cases = append(cases, rule{Name: e.name, Why: e.why, Absent: absent(e.to, e.story),
-			Run: func(x *trial) { s.endsIn(x, e) }})
+		cases = append(cases, rule{
+			Name: e.name, Why: e.why, Absent: absent(e.to, e.story),
+			Run: func(x *trial) { s.endsIn(x, e) },
+		})
 	}
 	return cases
 }
@@ -151,7 +187,8 @@ func (s *suite) notices() []rule {
 					x.Errorf("last_notice is missing: the delay left no trace")
 				}
 			}),
-		{Name: "delivery-times-out-after-the-second-notice", Why: "after the notice of 24 hours the provider has closed the matter",
+		{
+			Name: "delivery-times-out-after-the-second-notice", Why: "after the notice of 24 hours the provider has closed the matter",
 			Absent: absent(s.Timeout24, "Timeout24"),
 			Run: func(x *trial) {
 				t, d := s.toTheEnd(x, s.message(s.Timeout24))
@@ -160,10 +197,13 @@ func (s *suite) notices() []rule {
 				if t.State != contracts.StateFailed {
 					x.Errorf("the ticket is %q, want %q", t.State, contracts.StateFailed)
 				}
-			}},
-		{Name: "delivery-after-the-second-notice-still-counts", Why: "a late receipt is proof all the same, and both must be told",
+			},
+		},
+		{
+			Name: "delivery-after-the-second-notice-still-counts", Why: "a late receipt is proof all the same, and both must be told",
 			Absent: absent(s.Late, "Late"),
-			Run:    s.late},
+			Run:    s.late,
+		},
 		s.silent("silence-after-acceptance-settles-nothing", "Never", s.Never),
 		s.silent("silence-from-the-start-settles-nothing", "Mute", s.Mute),
 	}
@@ -194,7 +234,8 @@ func (s *suite) silent(name, story string, to contracts.Address) rule {
 	if gone == "" && s.Far == nil {
 		gone = "the real clock cannot be moved by three days"
 	}
-	return rule{Name: name, Why: "silence is no answer: whoever takes it for one sends twice, or gives up a right", Absent: gone,
+	return rule{
+		Name: name, Why: "silence is no answer: whoever takes it for one sends twice, or gives up a right", Absent: gone,
 		Run: func(x *trial) {
 			before := s.sent()
 			id := s.submit(x, s.message(to))
@@ -208,13 +249,15 @@ func (s *suite) silent(name, story string, to contracts.Address) rule {
 				x.Errorf("delivered, and nothing was heard")
 			}
 			s.wantSent(x, before, 1)
-		}}
+		},
+	}
 }
 
 // receipts are the disorders in which receipts arrive.
 func (s *suite) receipts() []rule {
 	return []rule{
-		{Name: "receipt-twice-counts-once", Why: "providers and mailboxes repeat themselves; a repeated receipt is no second sending",
+		{
+			Name: "receipt-twice-counts-once", Why: "providers and mailboxes repeat themselves; a repeated receipt is no second sending",
 			Absent: absent(s.Duplicated, "Duplicated"),
 			Run: func(x *trial) {
 				id, _ := s.delivered(x, s.message(s.Duplicated))
@@ -223,8 +266,10 @@ func (s *suite) receipts() []rule {
 				if len(d.IDs) > 1 || len(d.Flags) > 0 {
 					x.Errorf("%d ids and flags %v, want one and none: a duplicate was taken for news", len(d.IDs), d.Flags)
 				}
-			}},
-		{Name: "receipts-in-any-order-tell-the-same", Why: "order is not guaranteed: a delivery may be told before the acceptance",
+			},
+		},
+		{
+			Name: "receipts-in-any-order-tell-the-same", Why: "order is not guaranteed: a delivery may be told before the acceptance",
 			Absent: absent(s.Reordered, "Reordered"),
 			Run: func(x *trial) {
 				id, _ := s.delivered(x, s.message(s.Reordered))
@@ -234,14 +279,18 @@ func (s *suite) receipts() []rule {
 				if d.AcceptedAt.IsZero() {
 					x.Errorf("the acceptance that came second was lost")
 				}
-			}},
-		{Name: "delivery-without-acceptance-counts", Why: "the receipt that matters is here; the other one only went missing",
+			},
+		},
+		{
+			Name: "delivery-without-acceptance-counts", Why: "the receipt that matters is here; the other one only went missing",
 			Absent: absent(s.NoAcceptance, "NoAcceptance"),
 			Run: func(x *trial) {
 				_, d := s.delivered(x, s.message(s.NoAcceptance))
 				s.sound(x, d, s.NoAcceptance)
-			}},
-		{Name: "receipts-leave-proof", Why: "without the signed receipt the delivery cannot be shown in court",
+			},
+		},
+		{
+			Name: "receipts-leave-proof", Why: "without the signed receipt the delivery cannot be shown in court",
 			Run: func(x *trial) {
 				t, _ := s.toTheEnd(x, s.message(s.Delivered))
 				proofs := 0
@@ -257,6 +306,7 @@ func (s *suite) receipts() []rule {
 				if proofs == 0 {
 					x.Errorf("no event of the story carries the digest of a receipt")
 				}
-			}},
+			},
+		},
 	}
 }

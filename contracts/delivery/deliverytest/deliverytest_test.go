@@ -73,8 +73,10 @@ func harness(m mistake) deliverytest.Harness {
 	run := contracttest.Direct(c, c.clock, contracttest.Advancing(c.Advance))
 	to := func(local string) contracts.Address { return address(local + ".prova@pec.memory.test") }
 	return deliverytest.Harness{
-		Harness: contracttest.Harness{Runner: careless{run, c}, Far: c, Capture: capture,
-			Faults: contracttest.AllFaults(), Patience: 2 * time.Second},
+		Harness: contracttest.Harness{
+			Runner: careless{run, c}, Far: c, Capture: capture,
+			Faults: contracttest.AllFaults(), Patience: 2 * time.Second,
+		},
 		Sender: "centrale", Message: "memory message",
 		Delivered: to("uno"), DeliveredToo: to("due"), Refused: to("nodest"), Full: to("full"), Virus: to("virus"),
 		TooBig: to("toobig"), UnknownDomain: to("nodomain"), Uncertified: to("plain"), NotAccepted: to("noaccept"),

@@ -42,7 +42,8 @@ func (s *suite) borders() []rule {
 			func(m *delivery.Message) { m.To[0].Basis = delivery.Basis{} },
 			func(m *delivery.Message) { m.Sender = "" },
 			func(m *delivery.Message) { m.Subject = contracts.Private{} }),
-		{Name: "send-wants-a-caller-and-a-purpose", Why: "a legal act without an author cannot be answered for",
+		{
+			Name: "send-wants-a-caller-and-a-purpose", Why: "a legal act without an author cannot be answered for",
 			Run: func(x *trial) {
 				for _, who := range []contracts.Caller{{}, {Service: s.Who().Service}, {Purpose: s.Who().Purpose}} {
 					before := s.sent()
@@ -52,8 +53,10 @@ func (s *suite) borders() []rule {
 					contracttest.WantKind(x, err, send.Name, contracts.Invalid, contracts.Denied)
 					s.wantSent(x, before, 0)
 				}
-			}},
-		{Name: "send-wants-a-key", Why: "without a key the caller cannot repeat what it did not hear the answer to",
+			},
+		},
+		{
+			Name: "send-wants-a-key", Why: "without a key the caller cannot repeat what it did not hear the answer to",
 			Run: func(x *trial) {
 				before := s.sent()
 				ctx, stop := s.Ask(x.Context())
@@ -61,8 +64,10 @@ func (s *suite) borders() []rule {
 				_, err := contracts.Submit(ctx, s.Submitter(), delivery.OpSend, s.message(s.Delivered))
 				contracttest.WantKind(x, err, send.Name, contracts.Invalid)
 				s.wantSent(x, before, 0)
-			}},
-		{Name: "message-with-a-lone-dot-arrives-whole", Why: "a dot on its own line ends a message on the wire unless it is doubled",
+			},
+		},
+		{
+			Name: "message-with-a-lone-dot-arrives-whole", Why: "a dot on its own line ends a message on the wire unless it is doubled",
 			Run: func(x *trial) {
 				before := s.sent()
 				m := s.message(s.Delivered)
@@ -70,7 +75,8 @@ func (s *suite) borders() []rule {
 				_, d := s.delivered(x, m)
 				s.sound(x, d, s.Delivered)
 				s.wantSent(x, before, 1)
-			}},
+			},
+		},
 	}
 }
 
@@ -79,7 +85,8 @@ const parallel = 8
 // promises are the rules of tickets.
 func (s *suite) promises() []rule {
 	return []rule{
-		{Name: "same-key-again-is-the-same-ticket", Why: "a caller who repeats what it did not hear the answer to must not send twice",
+		{
+			Name: "same-key-again-is-the-same-ticket", Why: "a caller who repeats what it did not hear the answer to must not send twice",
 			Run: func(x *trial) {
 				before := s.sent()
 				m := s.message(s.Delivered)
@@ -105,8 +112,10 @@ func (s *suite) promises() []rule {
 				}
 				s.rounds(x, first.ID, 5)
 				s.wantSent(x, before, 1)
-			}},
-		{Name: "same-key-with-another-message-is-a-conflict", Why: "a key that was used for something else is the caller's mistake, and must not swallow a message",
+			},
+		},
+		{
+			Name: "same-key-with-another-message-is-a-conflict", Why: "a key that was used for something else is the caller's mistake, and must not swallow a message",
 			Run: func(x *trial) {
 				ctx, stop := s.askKey(x)
 				defer stop()
@@ -115,8 +124,10 @@ func (s *suite) promises() []rule {
 				}
 				_, err := contracts.Submit(ctx, s.Submitter(), delivery.OpSend, s.message(s.Delivered))
 				contracttest.WantKind(x, err, send.Name, contracts.Conflict)
-			}},
-		{Name: "ticket-of-another-service-is-not-found", Why: "a ticket tells of a person's case; other services have no business with it",
+			},
+		},
+		{
+			Name: "ticket-of-another-service-is-not-found", Why: "a ticket tells of a person's case; other services have no business with it",
 			Run: func(x *trial) {
 				id := s.submit(x, s.message(s.Delivered))
 				ctx, stop := s.Ask(x.Context())
@@ -127,8 +138,10 @@ func (s *suite) promises() []rule {
 				if k := contracts.KindOf(orNone(err)); err == nil || k != contracts.NotFound && k != contracts.Denied {
 					x.Errorf("another service can see the ticket: %v", err)
 				}
-			}},
-		{Name: "send-in-parallel-mixes-nothing-up", Why: "one party's act delivered to another is the worst that can happen here",
+			},
+		},
+		{
+			Name: "send-in-parallel-mixes-nothing-up", Why: "one party's act delivered to another is the worst that can happen here",
 			Run: func(x *trial) {
 				before := s.sent()
 				var wg sync.WaitGroup
@@ -157,9 +170,12 @@ func (s *suite) promises() []rule {
 					seen[d.MessageID] = true
 				}
 				s.wantSent(x, before, parallel)
-			}},
-		{Name: "secret-is-erased-when-settled", Why: "an activation code that lies about after it was delivered is a key under the mat",
-			Run: s.secretErased},
+			},
+		},
+		{
+			Name: "secret-is-erased-when-settled", Why: "an activation code that lies about after it was delivered is a key under the mat",
+			Run: s.secretErased,
+		},
 	}
 }
 
@@ -216,7 +232,8 @@ func (s *suite) doubts() []rule {
 		return ""
 	}
 	return []rule{
-		{Name: "answer-lost-after-the-dot-never-doubles", Why: "a message sent twice is a second legal act; its receipts tell that it was taken",
+		{
+			Name: "answer-lost-after-the-dot-never-doubles", Why: "a message sent twice is a second legal act; its receipts tell that it was taken",
 			Absent: reason(contracttest.DropAfterAccept),
 			Run: func(x *trial) {
 				before := s.sent()
@@ -224,8 +241,10 @@ func (s *suite) doubts() []rule {
 				_, d := s.delivered(x, s.message(s.Delivered))
 				s.sound(x, d, s.Delivered)
 				s.wantSent(x, before, 1)
-			}},
-		{Name: "connection-lost-before-the-dot-is-tried-again", Why: "nothing was taken: giving up would lose the message, and a doubt must be held, not guessed away",
+			},
+		},
+		{
+			Name: "connection-lost-before-the-dot-is-tried-again", Why: "nothing was taken: giving up would lose the message, and a doubt must be held, not guessed away",
 			Absent: reason(contracttest.Drop),
 			Run: func(x *trial) {
 				before := s.sent()
@@ -239,7 +258,8 @@ func (s *suite) doubts() []rule {
 				default:
 					x.Errorf("the ticket is %q and its recipients stand at %v, want it delivered, unavailable or uncertain", t.State, statuses(d))
 				}
-			}},
+			},
+		},
 	}
 }
 
@@ -281,8 +301,10 @@ func (s *suite) secrecy() []rule {
 			}
 			m := s.message(s.Delivered)
 			s.delivered(x, m)
-			secrets := []string{m.Subject.Reveal(), strings.TrimSpace(m.Text.Reveal()), m.Attachments[0].Name.Reveal(),
-				string(m.Attachments[0].Content.Reveal())}
+			secrets := []string{
+				m.Subject.Reveal(), strings.TrimSpace(m.Text.Reveal()), m.Attachments[0].Name.Reveal(),
+				string(m.Attachments[0].Content.Reveal()),
+			}
 			for _, a := range s.recipients() {
 				s.rounds(x, s.submit(x, s.message(a)), 3)
 				secrets = append(secrets, a.Reveal())
@@ -295,9 +317,11 @@ func (s *suite) secrecy() []rule {
 // recipients are all that the harness names.
 func (s *suite) recipients() []contracts.Address {
 	var all []contracts.Address
-	for _, a := range []contracts.Address{s.Delivered, s.DeliveredToo, s.Refused, s.Full, s.Virus, s.TooBig, s.UnknownDomain,
+	for _, a := range []contracts.Address{
+		s.Delivered, s.DeliveredToo, s.Refused, s.Full, s.Virus, s.TooBig, s.UnknownDomain,
 		s.Uncertified, s.NotAccepted, s.NoAcceptance, s.Slow, s.Timeout12, s.Timeout24, s.Late, s.Never, s.Mute,
-		s.Duplicated, s.Reordered} {
+		s.Duplicated, s.Reordered,
+	} {
 		if !a.IsZero() {
 			all = append(all, a)
 		}

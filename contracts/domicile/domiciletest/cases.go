@@ -98,38 +98,52 @@ func absent(missing bool, story string) string {
 
 func (s suite) lookups() []rule {
 	return []rule{
-		{Name: "lookup-finds-the-domicile-in-force", Why: "the first address is the one to which acts are sent",
-			Run: func(x *trial) { s.story(x, s.Found) }},
-		{Name: "lookup-of-none-is-not-found", Why: "only the register's own word that there is none lets the procedure go on without a domicile",
+		{
+			Name: "lookup-finds-the-domicile-in-force", Why: "the first address is the one to which acts are sent",
+			Run: func(x *trial) { s.story(x, s.Found) },
+		},
+		{
+			Name: "lookup-of-none-is-not-found", Why: "only the register's own word that there is none lets the procedure go on without a domicile",
 			Absent: absent(isZero(s.None), "None"),
-			Run:    func(x *trial) { s.notFound(x, s.None) }},
-		{Name: "lookup-of-a-ceased-domicile-is-not-found", Why: "an act sent to an address that has ceased is void",
+			Run:    func(x *trial) { s.notFound(x, s.None) },
+		},
+		{
+			Name: "lookup-of-a-ceased-domicile-is-not-found", Why: "an act sent to an address that has ceased is void",
 			Absent: absent(isZero(s.Ceased), "Ceased"),
-			Run:    func(x *trial) { s.notFound(x, s.Ceased) }},
-		{Name: "lookup-tells-until-when", Why: "an address that will cease is valid today, and the caller must know for how long",
+			Run:    func(x *trial) { s.notFound(x, s.Ceased) },
+		},
+		{
+			Name: "lookup-tells-until-when", Why: "an address that will cease is valid today, and the caller must know for how long",
 			Absent: absent(isZero(s.Ceasing.Query), "Ceasing"),
 			Run: func(x *trial) {
 				a := s.story(x, s.Ceasing)
 				if d := a.Domiciles[0]; d.Until.IsZero() || !d.Until.After(a.AsOf) {
 					x.Errorf("until is missing or past for an address that will cease")
 				}
-			}},
-		{Name: "lookup-gives-several-in-order", Why: "the one to use stands first; which one that is must not depend on the register's mood",
+			},
+		},
+		{
+			Name: "lookup-gives-several-in-order", Why: "the one to use stands first; which one that is must not depend on the register's mood",
 			Absent: absent(isZero(s.Several.Query), "Several"),
 			Run: func(x *trial) {
 				if a := s.story(x, s.Several); len(a.Domiciles) < 2 {
 					x.Errorf("one domicile, want several")
 				}
-			}},
-		{Name: "lookup-in-another-capacity-is-not-found", Why: "a lawyer who hires a carer asks as a person, and the order's address must not answer",
+			},
+		},
+		{
+			Name: "lookup-in-another-capacity-is-not-found", Why: "a lawyer who hires a carer asks as a person, and the order's address must not answer",
 			Absent: absent(isZero(s.OtherCapacity), "OtherCapacity"),
-			Run:    func(x *trial) { s.notFound(x, s.OtherCapacity) }},
-		{Name: "lookup-of-an-unaskable-code-is-not-not-found", Why: "that a register cannot be asked about a code is no answer about the person",
+			Run:    func(x *trial) { s.notFound(x, s.OtherCapacity) },
+		},
+		{
+			Name: "lookup-of-an-unaskable-code-is-not-not-found", Why: "that a register cannot be asked about a code is no answer about the person",
 			Absent: absent(isZero(s.Unaskable), "Unaskable"),
 			Run: func(x *trial) {
 				_, err := s.ask(x, s.Unaskable)
 				contracttest.WantKind(x, err, lookup.Name, contracts.Invalid)
-			}},
+			},
+		},
 	}
 }
 
@@ -157,7 +171,8 @@ func (s suite) notFound(x *trial, q domicile.Query) {
 // borders are requests that must not reach the register.
 func (s suite) borders() []rule {
 	return []rule{
-		{Name: "lookup-outside-the-register-touches-no-wire", Why: "nobody is looked up where the law says that they cannot be",
+		{
+			Name: "lookup-outside-the-register-touches-no-wire", Why: "nobody is looked up where the law says that they cannot be",
 			Absent: absent(len(s.NotCovered) == 0, "NotCovered"),
 			Run: func(x *trial) {
 				for _, q := range s.NotCovered {
@@ -165,8 +180,10 @@ func (s suite) borders() []rule {
 						s.notFound(x, q)
 					})
 				}
-			}},
-		{Name: "lookup-refuses-a-wrong-request-before-the-wire", Why: "a supplier counts and records every question, also the useless ones",
+			},
+		},
+		{
+			Name: "lookup-refuses-a-wrong-request-before-the-wire", Why: "a supplier counts and records every question, also the useless ones",
 			Run: func(x *trial) {
 				subject := s.Found.Query.Subject
 				for _, q := range []domicile.Query{{}, {Subject: subject}, {Capacity: domicile.Person}, {Subject: subject, Capacity: "pope"}} {
@@ -175,8 +192,10 @@ func (s suite) borders() []rule {
 						contracttest.WantKind(x, err, lookup.Name, contracts.Invalid)
 					})
 				}
-			}},
-		{Name: "lookup-wants-a-caller-and-a-purpose", Why: "consulting a register about a person without saying who asks and why is unlawful",
+			},
+		},
+		{
+			Name: "lookup-wants-a-caller-and-a-purpose", Why: "consulting a register about a person without saying who asks and why is unlawful",
 			Run: func(x *trial) {
 				for _, who := range []contracts.Caller{{}, {Service: s.Who().Service}, {Purpose: s.Who().Purpose}} {
 					s.unsent(x, func() {
@@ -190,8 +209,10 @@ func (s suite) borders() []rule {
 						contracttest.WantKind(x, err, lookup.Name, contracts.Invalid, contracts.Denied)
 					})
 				}
-			}},
-		{Name: "lookup-given-up-beforehand-touches-no-wire", Why: "a caller who is gone must not cause a consultation on the record",
+			},
+		},
+		{
+			Name: "lookup-given-up-beforehand-touches-no-wire", Why: "a caller who is gone must not cause a consultation on the record",
 			Run: func(x *trial) {
 				s.unsent(x, func() {
 					ctx, stop := s.Ask(x.Context())
@@ -199,7 +220,8 @@ func (s suite) borders() []rule {
 					_, err := domicile.Via(s.Through()).Lookup(ctx, s.Found.Query)
 					contracttest.WantKind(x, err, lookup.Name, contracts.Canceled, contracts.Pending)
 				})
-			}},
+			},
+		},
 	}
 }
 
@@ -232,7 +254,8 @@ func (s suite) claims() []rule {
 		one("verify-denies-another-address", "NotTheirs", "false is an answer with authority, not a failure", s.NotTheirs, false),
 		one("verify-goes-by-the-day-past", "PastTheirs", "a dispute is about the day of sending, not about today", s.PastTheirs, true),
 		one("verify-denies-before-the-day", "PastNotTheirs", "an address elected later does not heal an earlier notice", s.PastNotTheirs, false),
-		{Name: "verify-refuses-a-wrong-claim-before-the-wire", Why: "a claim without address or day asks nothing",
+		{
+			Name: "verify-refuses-a-wrong-claim-before-the-wire", Why: "a claim without address or day asks nothing",
 			Absent: absent(s.Theirs == domicile.Claim{}, "Theirs"),
 			Run: func(x *trial) {
 				for _, spoil := range []func(*domicile.Claim){
@@ -248,7 +271,8 @@ func (s suite) claims() []rule {
 						contracttest.WantKind(x, err, verify.Name, contracts.Invalid)
 					})
 				}
-			}},
+			},
+		},
 	}
 }
 
@@ -269,7 +293,8 @@ func (s suite) lists() []rule {
 		noList = "the harness declares that the register has no second, list form"
 	}
 	return []rule{
-		{Name: "list-answers-like-single-questions", Why: "which form was used depends on the hour, and the answer must not",
+		{
+			Name: "list-answers-like-single-questions", Why: "which form was used depends on the hour, and the answer must not",
 			Absent: noList,
 			Run: func(x *trial) {
 				qs := s.queries()
@@ -286,7 +311,8 @@ func (s suite) lists() []rule {
 					single, err := s.ask(x, q)
 					same(x, i, single, err, got[i].Value, got[i].Err)
 				}
-			}},
+			},
+		},
 	}
 }
 

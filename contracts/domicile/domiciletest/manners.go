@@ -23,13 +23,16 @@ func (s suite) manners() []rule {
 		slow = "the far side cannot be told to be slow"
 	}
 	return []rule{
-		{Name: "lookup-repeated-is-harmless", Why: "callers repeat what they did not hear the answer to",
+		{
+			Name: "lookup-repeated-is-harmless", Why: "callers repeat what they did not hear the answer to",
 			Run: func(x *trial) {
 				first := s.found(x, s.Found.Query)
 				second := s.found(x, s.Found.Query)
 				same(x, 0, first, nil, second, nil)
-			}},
-		{Name: "lookup-keeps-the-deadline", Why: "a caller who waits longer than it asked holds its own callers",
+			},
+		},
+		{
+			Name: "lookup-keeps-the-deadline", Why: "a caller who waits longer than it asked holds its own callers",
 			Absent: slow,
 			Run: func(x *trial) {
 				if err := s.Far.Misbehave(contracttest.Slow, 1); err != nil {
@@ -47,8 +50,10 @@ func (s suite) manners() []rule {
 				if err != nil {
 					contracttest.WantKind(x, err, lookup.Name, contracts.Canceled, contracts.Unavailable, contracts.Pending)
 				}
-			}},
-		{Name: "lookup-in-parallel-mixes-nothing-up", Why: "one person's address handed to another is the worst that can happen here",
+			},
+		},
+		{
+			Name: "lookup-in-parallel-mixes-nothing-up", Why: "one person's address handed to another is the worst that can happen here",
 			Run: func(x *trial) {
 				qs := s.queries()
 				type result struct {
@@ -73,7 +78,8 @@ func (s suite) manners() []rule {
 					want := alone[i%len(qs)]
 					same(x, i%len(qs), want.a, want.err, g.a, g.err)
 				}
-			}},
+			},
+		},
 	}
 }
 

@@ -279,15 +279,19 @@ func harness(m mistake) domiciletest.Harness {
 	r := &register{clock: &clock{now: today}, mistake: m, log: capture.Logger()}
 	run := contracttest.Direct(r, r.clock, contracttest.Advancing(r.Advance))
 	return domiciletest.Harness{
-		Harness: contracttest.Harness{Runner: careless{run, r}, Far: r, Capture: capture,
-			Faults: contracttest.AllFaults(), Patience: 2 * time.Second},
+		Harness: contracttest.Harness{
+			Runner: careless{run, r}, Far: r, Capture: capture,
+			Faults: contracttest.AllFaults(), Patience: 2 * time.Second,
+		},
 		Register: "MEMORY",
 		Found:    domiciletest.Story{Query: people.found, Addresses: []contracts.Address{address("uno@pec.memory.test")}},
 		None:     people.none,
 		Ceased:   people.ceased,
 		Ceasing:  domiciletest.Story{Query: people.ceasing, Until: today.AddDate(0, 1, 0)},
-		Several: domiciletest.Story{Query: people.several,
-			Addresses: []contracts.Address{address("due@pec.memory.test"), address("tre@pec.memory.test")}},
+		Several: domiciletest.Story{
+			Query:     people.several,
+			Addresses: []contracts.Address{address("due@pec.memory.test"), address("tre@pec.memory.test")},
+		},
 		OtherCapacity: people.lawyer,
 		Unaskable:     people.unaskable,
 		NotCovered:    []domicile.Query{{Subject: people.found.Subject, Capacity: domicile.Enterprise}},
