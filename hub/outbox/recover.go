@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"raccordo/contracts"
 	"raccordo/hub/store"
@@ -216,78 +215,4 @@ func (b *Box) endRecovery(ctx context.Context) {
 	if err != nil {
 		b.log.Warn("outbox: whether the restored store is settled cannot be told", slog.Any("error", err))
 	}
-}
-
-// A sighting is a foreign lease as it was last seen to move.
-type sighting struct {
-	fence, beat int64
-	at          time.Duration // monotonic
-}
-
-// watch takes over what other processes hold, when it has not moved for a lease of our own monotonic time.
-func (b *Box) watch(ctx context.Context) {
-	seen := b.foreign
-	now := b.mono()
-	var lapsed []string
-	err := b.store.Read(ctx, func(v *store.View) error {
-		lapsed = nil
-		rows, err := v.Query(`SELECT id, fence, beat FROM outbox_ticket WHERE state = 'running' AND lot = '' AND lease <> ?1
-			UNION ALL SELECT id, fence, beat FROM outbox_lot WHERE lease <> '' AND lease <> ?1 LIMIT 10000`, b.lease)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		here := map[string]bool{}
-		for rows.Next() {
-			var (
-				id          string
-				fence, beat int64
-			)
-			if err := rows.Scan(&id, &fence, &beat); err != nil {
-				return err
-			}
-			here[id] = true
-			old, known := seen[id]
-			if !known || old.fence != fence || old.beat != beat {
-				seen[id] = sighting{fence, beat, now}
-			} else if now-old.at > b.cfg.Lease {
-				lapsed = append(lapsed, id)
-			}
-		}
-		for id := range seen {
-			if !here[id] {
-				delete(seen, id)
-			}
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		b.log.Warn("outbox: the leases of other processes cannot be read", slog.Any("error", err))
-		return
-	}
-	for _, id := range lapsed {
-		if err := b.takeLapsed(ctx, id, seen[id]); err != nil {
-			b.log.Warn("outbox: a lost lease could not be taken over", slog.Any("error", err))
-		}
-	}
-}
-
-func (b *Box) takeLapsed(ctx context.Context, id string, s sighting) error {
-	return b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
-		l, err := loadLot(tx, id)
-		if err == nil {
-			if l.fence != s.fence || l.beat != s.beat {
-				return nil
-			}
-			return b.recoverLot(tx, id, l.lease, l.fence)
-		}
-		if !noRows(err) {
-			return err
-		}
-		r, err := byID(tx, id)
-		if err != nil || r.fence != s.fence || r.beat != s.beat {
-			return err
-		}
-		return b.recoverRow(tx, r.n, r.lease, r.fence)
-	})
 }

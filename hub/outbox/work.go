@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -227,102 +226,4 @@ func (b *Box) drain(w *crew, breakOff context.CancelCauseFunc) error {
 		b.revoke(context.Background(), j)
 	}
 	return b.fault(contracts.Unavailable, "work", "%d exchanges did not end when they were broken off", len(stuck))
-}
-
-// revoke takes a job away from a worker that gives no sign of life, as a crash would.
-func (b *Box) revoke(ctx context.Context, j *job) {
-	b.mu.Lock()
-	if j.taken {
-		b.mu.Unlock()
-		return
-	}
-	j.taken = true
-	b.mu.Unlock()
-	j.cancel(errLost)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	err := b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
-		if j.list != nil {
-			return b.recoverLot(tx, j.id, b.lease, j.fence)
-		}
-		return b.recoverRow(tx, j.n, b.lease, j.fence)
-	})
-	if err != nil {
-		b.log.Error("outbox: a ticket could not be taken from a worker that hangs", slog.String("ticket", j.id), slog.Any("error", err))
-	}
-}
-
-// beatUntil stores a sign of life of what is in flight, a few times per lease in real time: a lease is about processes,
-// not about instants.
-func (b *Box) beatUntil(ctx context.Context, stop <-chan struct{}) {
-	tick := time.NewTicker(b.cfg.Lease / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			b.beat(ctx)
-			if b.shared {
-				b.watch(ctx)
-			}
-		case <-stop:
-			return
-		}
-	}
-}
-
-// beat renews the leases of what is in flight, breaks off what was lost, and gives up on workers that have been silent
-// beyond the time of an exchange.
-func (b *Box) beat(ctx context.Context) {
-	var all, hung []*job
-	b.mu.Lock()
-	for _, j := range b.jobs {
-		switch {
-		case j.taken:
-		case b.mono()-j.began > b.cfg.CallFor+b.cfg.Lease:
-			hung = append(hung, j)
-		default:
-			all = append(all, j)
-		}
-	}
-	b.mu.Unlock()
-	for _, j := range hung {
-		b.log.Error("outbox: an exchange did not end when its time was over; its ticket is taken away", slog.String("ticket", j.id),
-			slog.String("operation", j.op), slog.String("instance", j.at))
-		b.revoke(ctx, j)
-	}
-	if len(all) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Lease/4)
-	defer cancel()
-	var lost map[*job]bool
-	err := b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
-		lost = map[*job]bool{}
-		for _, j := range all {
-			text, arg := `UPDATE outbox_ticket SET beat = beat + 1 WHERE n = ? AND lease = ? AND fence = ?`, any(j.n)
-			if j.list != nil {
-				text, arg = `UPDATE outbox_lot SET beat = beat + 1 WHERE id = ? AND lease = ? AND fence = ?`, any(j.id)
-			}
-			res, err := tx.Exec(text, arg, b.lease, j.fence)
-			if err != nil {
-				return fmt.Errorf("renew leases: %w", err)
-			}
-			if n, err := res.RowsAffected(); err != nil || n == 0 {
-				lost[j] = true
-			}
-		}
-		return nil
-	})
-	now := b.mono()
-	for _, j := range all {
-		b.mu.Lock()
-		if err == nil && !lost[j] {
-			j.seen = now
-		}
-		silent := now - j.seen
-		b.mu.Unlock()
-		if lost[j] || silent > b.cfg.Lease { // another holds it, or could: no further step
-			j.cancel(errLost)
-		}
-	}
 }
