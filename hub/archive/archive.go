@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"raccordo/contracts"
 )
@@ -25,6 +26,12 @@ import (
 type Sealer interface {
 	Seal(table, row string, plain []byte) ([]byte, error)
 	Unseal(table, row string, sealed []byte) ([]byte, error)
+}
+
+// A Yielder is a Sealer that keeps some disk back for what is owed, and can give it back when the disk is full. Whether
+// there was something to give is the answer. The store is one: a proof belongs to a receipt that must be settled.
+type Yielder interface {
+	Yield(ctx context.Context) bool
 }
 
 const tempDir = "tmp"
@@ -57,7 +64,11 @@ func Open(dir string, sealer Sealer) (*Archive, error) {
 // Keep stores what r gives, sealed and on the disk for certain when it returns, and gives the digest of the plain bytes.
 // More than limit bytes are Invalid. A failure, whichever, leaves nothing behind. The same bytes again are kept once.
 func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts.Sum, error) {
-	f, err := os.CreateTemp(filepath.Join(a.dir, tempDir), "keep-*") // mode 0600
+	var f *os.File
+	err := a.try(ctx, func() (err error) {
+		f, err = os.CreateTemp(filepath.Join(a.dir, tempDir), "keep-*") // mode 0600
+		return err
+	})
 	if err != nil {
 		return contracts.Sum{}, unavailable("keep", err)
 	}
@@ -69,13 +80,22 @@ func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts
 		err = unavailable("keep", closed)
 	}
 	if err == nil {
-		err = unavailable("keep", a.place(f.Name(), sum))
+		err = unavailable("keep", a.try(ctx, func() error { return a.place(f.Name(), sum) }))
 	}
 	if err != nil {
 		_ = os.Remove(f.Name()) // the error says more; the next Open tries again
 		return contracts.Sum{}, err
 	}
 	return sum, nil
+}
+
+// try tries a step once more where the disk was full and the sealer could make room.
+func (a *Archive) try(ctx context.Context, step func() error) error {
+	err := step()
+	if y, ok := a.sealer.(Yielder); ok && errors.Is(err, syscall.ENOSPC) && y.Yield(ctx) {
+		return step()
+	}
+	return err
 }
 
 // place gives a finished file its name, and makes the name last.

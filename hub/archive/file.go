@@ -33,7 +33,7 @@ func place(id []byte, n uint64) (table, row string) {
 func (a *Archive) write(ctx context.Context, f *os.File, r io.Reader, limit int64) (sum contracts.Sum, err error) {
 	id := make([]byte, idSize)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
-	if _, err := f.Write(append([]byte(mark), id...)); err != nil {
+	if err := a.put(ctx, f, append([]byte(mark), id...)); err != nil {
 		return sum, unavailable("keep", err)
 	}
 	var (
@@ -64,12 +64,21 @@ func (a *Archive) write(ctx context.Context, f *os.File, r io.Reader, limit int6
 		}
 		frame = binary.BigEndian.AppendUint32(frame[:0], uint32(len(sealed)))
 		frame = append(frame, sealed...)
-		if _, err := f.Write(frame); err != nil {
+		if err := a.put(ctx, f, frame); err != nil {
 			return sum, unavailable("keep", err)
 		}
 	}
 	h.Sum(sum[:0])
 	return sum, nil
+}
+
+// put writes all of b.
+func (a *Archive) put(ctx context.Context, f *os.File, b []byte) error {
+	return a.try(ctx, func() error {
+		n, err := f.Write(b)
+		b = b[n:]
+		return err
+	})
 }
 
 // A reader opens chunk after chunk.

@@ -367,3 +367,21 @@ func TestABadConfigurationNamesEveryFault(t *testing.T) {
 		t.Errorf("open with nothing: %v", err)
 	}
 }
+
+func TestTheReserveIsYieldedToOthersOnTheDiskOnce(t *testing.T) {
+	cfg := config(t)
+	cfg.Reserve = 1 << 20
+	s := migrate(t, open(t, cfg, store.Options{}))
+	if !s.Yield(t.Context()) || s.Stats().Reserve {
+		t.Error("the reserve was not given back")
+	}
+	if _, err := os.Stat(cfg.Path + ".reserve"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its file is still there: %v", err)
+	}
+	if s.Yield(t.Context()) {
+		t.Error("the reserve was given back twice")
+	}
+	if err := s.Write(t.Context(), store.Settle, note("x")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,12 +68,22 @@ func (r *reserve) lay() {
 }
 
 // release gives the file back, and reports whether there was one.
-func (r *reserve) release(error) bool {
+func (r *reserve) release() bool {
 	if !r.held.Swap(false) {
 		return false
 	}
 	r.again = r.clock.Now().Add(relay)
 	return os.Remove(r.path) == nil
+}
+
+// Yield gives the reserve file back, for others that owe something to the same disk and found it full, and reports
+// whether there was one. It is laid down again when there is room for it.
+func (s *Store) Yield(ctx context.Context) (given bool) {
+	err := s.alone(ctx, func(*conn) error {
+		given = s.reserve.release()
+		return nil
+	})
+	return err == nil && given
 }
 
 // open lays the file at start, unless it lies there already in full.

@@ -298,7 +298,11 @@ func (s *Store) Close() error {
 		<-s.wrote
 		err := s.readers.close()
 		if s.broken.Load() == nil {
-			if _, cp := s.checkpoint("TRUNCATE"); cp != nil {
+			_, cp := s.checkpoint("TRUNCATE")
+			if full(cp) && s.reserve.release() {
+				_, cp = s.checkpoint("TRUNCATE")
+			}
+			if cp != nil {
 				err = errors.Join(err, storageError("close store", cp))
 			} else {
 				s.head.publish()

@@ -87,7 +87,7 @@ func (s *Store) serve(group []*member) {
 		return
 	}
 	s.rollback()
-	freed := full(err) && s.reserve.release(err)
+	freed := full(err) && s.reserve.release()
 	s.log.Warn("store: group rolled back", slog.Int("members", len(group)), slog.Bool("reserve_released", freed), slog.Any("error", err))
 	if len(group) == 1 && !freed {
 		refuse(group[0], err)
