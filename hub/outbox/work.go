@@ -112,7 +112,7 @@ func (b *Box) dispatch(ctx context.Context, w *crew) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			b.log.Warn("outbox: no work can be claimed now", slog.Any("error", err))
-			b.idle(ctx, nanos(b.clock.Now().Add(time.Second)))
+			rest(ctx, time.Second)
 		case err == nil && used == 0:
 			b.endRecovery(ctx)
 			b.idle(ctx, next)
@@ -176,6 +176,16 @@ func (b *Box) pass(ctx context.Context, w *crew, room int) (used int, next int64
 		b.ring()
 	}
 	return len(jobs), p.next, nil
+}
+
+// rest waits a moment of real time: for a store that refuses, no clock of ours tells when it will not.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // idle waits for the bell, for the clock to reach next, or for the next look.
