@@ -116,6 +116,9 @@ func (a *Adapter) refusal(b *mailbox, f *mail.Failure) *contracts.Error {
 		next = "nothing was taken"
 	case contracts.Denied:
 		next = "check the mailbox's user and password"
+		if e.After == 0 { // it is the mailbox that is refused, not the message: its turn comes again
+			e.After = b.pause
+		}
 	case contracts.Invalid:
 		next = "the provider refuses the message for good"
 		if f.Reply.Code == 552 || f.Reply.Enhanced == "5.3.4" || f.Reply.Enhanced == "5.2.3" {

@@ -253,6 +253,26 @@ func TestADeadlineThatPassesEndsNothing(t *testing.T) {
 	equal(t, "state", r.settled(id).State, contracts.StateDone)
 }
 
+// A far side that refuses us for the time being (a mailbox whose password is wrong) refuses no request: tickets wait, at no
+// cost, until somebody has put it right.
+func TestDeniedForTheTimeBeingCostsNothing(t *testing.T) {
+	r := newRig(t)
+	b, n := says(opOnce, func(_ context.Context, try int, _ ask) (reply, error) {
+		if try <= 20 { // more often than a ticket has tries
+			e := contracts.Errorf(contracts.Denied, "the password was refused")
+			e.After = 5 * time.Minute
+			return reply{}, e
+		}
+		return reply{}, nil
+	})
+	r.desk.bind("x", b)
+	r.open().start()
+	id := r.submit(newCall(opOnce, "k", ask{})).ID
+	r.settled(id)
+	equal(t, "state", r.state(id), contracts.StateDone)
+	equal(t, "exchanges", n.Load(), 21)
+}
+
 func TestWhatEachKindOfErrorMakesOfATicket(t *testing.T) {
 	type row struct {
 		kind   contracts.Kind

@@ -54,6 +54,14 @@ func (b *Box) judge(r *row, c *contracts.Call, bind *contracts.Binding, answer a
 	case contracts.Throttled:
 		v.to, v.next = contracts.StateQueued, now.Add(b.pauseFor(e))
 		v.pause = v.next
+	case contracts.Denied:
+		// Who says when to come back refuses us at present (a mailbox's password), not this request: it is kept for the
+		// day on which an operator has put that right.
+		if e.After > 0 && !departed {
+			v.to, v.next = contracts.StateQueued, now.Add(b.pauseFor(e))
+			v.pause = v.next
+			b.log.Warn("outbox: the far side does not let us in; tickets wait", slog.String("instance", r.at), slog.String("operation", r.op))
+		}
 	case contracts.Unavailable:
 		b.retry(r, &v, now, e.After)
 	case contracts.Pending:
