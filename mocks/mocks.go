@@ -32,7 +32,8 @@ func All() []lab.Mock {
 
 // Configuration writes into dir, readable by the owner alone, whatever a hub's configuration refers to, and gives that
 // configuration as YAML. The bench must hold every mock of All. Keys and tokens that dir holds already are kept, so that
-// a hub finds its store again.
+// a hub finds its store again. Where the bench's clock runs by itself, far sides are asked every few seconds instead of
+// minutes: whoever tries the hub out by hand waits for them.
 func Configuration(b *lab.Bench, dir string) ([]byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -42,7 +43,7 @@ func Configuration(b *lab.Bench, dir string) ([]byte, error) {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
 	}
 	s := settings{
-		Dir: dir, INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
+		Dir: dir, Hasty: b.Clock().Running(), INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
 		SMTPS: b.Endpoint("pec", "smtps"), IMAPS: b.Endpoint("pec", "imaps"),
 	}
 	if err := s.read(b); err != nil {
@@ -61,6 +62,7 @@ func Configuration(b *lab.Bench, dir string) ([]byte, error) {
 // settings is what the layout needs.
 type settings struct {
 	Dir                          string
+	Hasty                        bool // somebody waits in real time
 	INADURL, TokenURL, INIPECURL string
 	SMTPS, IMAPS                 string
 
@@ -154,7 +156,9 @@ store:
   key: {{secret (join .Dir "store.key")}}
 ledger:
   key: {{secret (join .Dir "ledger.pem")}}
-listen:
+{{if .Hasty}}tickets:
+  collect_after: 5s # of lists; the default is a minute
+{{end}}listen:
   address: 127.0.0.1:0
 api:
   callers:
@@ -174,7 +178,8 @@ adapters:
       client: {{text .PDNDClient}}
       key: {{secret .PDNDKey}}
       purposes:{{range $name, $id := .Purposes}}
-        {{$name}}: {{text $id}}{{end}}
+        {{$name}}: {{text $id}}{{end}}{{if .Hasty}}
+    list_every: 5s # AgID asks for 10 to 15 minutes, the default{{end}}
   inipec:
     kind: inipec
     http:
@@ -182,10 +187,12 @@ adapters:
       ca: {{text (join .Dir "ca.pem")}}
     client: {{text .Client}}
     key: {{secret .Key}}
-    certificate: {{text .CertFile}}
+    certificate: {{text .CertFile}}{{if .Hasty}}
+    poll_first: 5s # a real INI-PEC takes a day: leave the defaults there, of minutes{{end}}
   pec:
     kind: pec
-    roots: {{text (join .Dir "pec-roots.pem")}}
+    roots: {{text (join .Dir "pec-roots.pem")}}{{if .Hasty}}
+    poll: 5s # the default is a minute{{end}}
     ca: {{text (join .Dir "ca.pem")}}
     mailboxes:
       - name: {{text .Mailbox.Name}}
