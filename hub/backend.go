@@ -26,7 +26,10 @@ func (b backend) Events(ctx context.Context, reader string, after uint64, limit 
 	patient, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := b.feed.Wait(patient, reader, after); err != nil {
-		return nil, ctx.Err() // nothing came in time, which is no error, or the caller has left
+		if patient.Err() != nil && ctx.Err() == nil {
+			return nil, nil // nothing came in time, which is no error
+		}
+		return nil, err
 	}
 	return b.feed.After(ctx, reader, after, limit)
 }

@@ -1,9 +1,10 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -25,7 +29,7 @@ import (
 	"raccordo/hub/store"
 )
 
-// maxConfig is the most that is read of a configuration file, or of a secret.
+// The most that is read of a configuration file, and of a secret.
 const (
 	maxConfig = 1 << 20
 	maxSecret = 64 << 10
@@ -53,6 +57,8 @@ type Config struct {
 	Adapters map[string]*Instance `yaml:"adapters"`
 	// Routes name, per need, the instances to ask, in order: the first that knows answers.
 	Routes map[string][]string `yaml:"routes"`
+	// Metrics is where Prometheus may read, besides the operators' socket.
+	Metrics MetricsConfig `yaml:"metrics"`
 }
 
 // A Listen is where the HTTP API is served.
@@ -105,7 +111,7 @@ func Load(path string, kinds contracts.Kinds) (*Config, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
-		return nil, &contracts.Error{Kind: contracts.Unavailable, System: "hub", Err: fmt.Errorf("configuration: %w", err)}
+		return nil, &contracts.Error{Kind: contracts.Invalid, System: "hub", Err: fmt.Errorf("configuration: %w", err)}
 	}
 	if len(data) > maxConfig {
 		return nil, Findings{{File: path, Line: 1, Text: fmt.Sprintf("larger than %d bytes: this is no configuration", maxConfig)}}
@@ -116,18 +122,13 @@ func Load(path string, kinds contracts.Kinds) (*Config, error) {
 func parseConfig(path string, data []byte, kinds contracts.Kinds) (*Config, error) {
 	d := parse(path, data)
 	c := newConfig()
-	if d.root != nil && len(d.found) == 0 {
-		if d.root.Kind != yaml.MappingNode {
-			d.fault(d.root, "", "want a mapping of keys to values")
-		} else {
-			d.decode(d.root, c, "", "adapters")
-			c.adapters(d, kinds)
-			c.validate(d)
-		}
+	if d.root != nil {
+		d.kinds = kinds
+		d.decode(d.root, c, "")
+		c.validate(d)
 	}
 	if len(d.found) > 0 {
-		slices.SortStableFunc(d.found, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
-		return nil, d.found
+		return nil, d.findings()
 	}
 	if c.Secrets == "" {
 		c.Secrets = filepath.Dir(path)
@@ -138,58 +139,36 @@ func parseConfig(path string, data []byte, kinds contracts.Kinds) (*Config, erro
 	return c, nil
 }
 
-// adapters reads each stanza twice: kind and policy here, the rest by the kind it names.
-func (c *Config) adapters(d *document, kinds contracts.Kinds) {
-	c.Adapters = map[string]*Instance{}
-	list := child(d.root, "adapters")
-	if list == nil {
-		d.fault(d.root, "adapters", "none is configured")
+// decode reads kind and policy, and the rest by the kind.
+func (in *Instance) decode(d *document, n *yaml.Node, path string) {
+	in.Policy = newPolicy()
+	if n.Kind != yaml.MappingNode {
+		d.bad(n, path, "want a mapping of keys to values")
 		return
 	}
-	if list.Kind != yaml.MappingNode {
-		d.fault(list, "adapters", "want a mapping of names to stanzas")
-		return
+	structs := []reflect.Value{reflect.ValueOf(in).Elem()}
+	if _, kind, _ := step(n, "kind"); kind != nil {
+		if fresh, ok := d.kinds[resolve(kind).Value]; ok {
+			in.Config = fresh()
+			structs = append(structs, reflect.ValueOf(in.Config).Elem())
+		}
 	}
-	for i := 0; i+1 < len(list.Content); i += 2 {
-		name, stanza := list.Content[i].Value, resolve(list.Content[i+1])
-		path := join("adapters", name)
-		if _, twice := c.Adapters[name]; twice {
-			d.fault(list.Content[i], path, "stands twice")
-			continue
-		}
-		in := &Instance{Policy: newPolicy()}
-		c.Adapters[name] = in
-		if stanza.Kind != yaml.MappingNode {
-			d.fault(stanza, path, "want a mapping of keys to values")
-			continue
-		}
-		var head struct {
-			Kind   string `yaml:"kind"`
-			Policy Policy `yaml:"policy"`
-		}
-		head.Policy = in.Policy
-		var others []string
-		for j := 0; j+1 < len(stanza.Content); j += 2 {
-			if k := stanza.Content[j].Value; k != "kind" && k != "policy" {
-				others = append(others, k)
-			}
-		}
-		d.decode(stanza, &head, path, others...)
-		in.Kind, in.Policy = head.Kind, head.Policy
-		fresh, ok := kinds[in.Kind]
-		if !ok {
-			d.fault(d.at(join(path, "kind")), join(path, "kind"), "want one of %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
-			continue
-		}
-		in.Config = fresh()
-		d.decode(stanza, in.Config, path, "kind", "policy")
+	target := fieldsOf(structs...)
+	d.mapping(n, path, func(key string) (reflect.Value, bool) {
+		v, ok := target(key)
+		return v, ok || in.Config == nil // of an unknown kind nothing is known
+	}, nil)
+	if in.Config == nil {
+		kind := join(path, "kind")
+		d.bad(d.place(kind), kind, "want one of %s", strings.Join(slices.Sorted(maps.Keys(d.kinds)), ", "))
 	}
 }
 
+// instanceName is what stands in routes, entries, logs and metrics.
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
+
 func (c *Config) validate(d *document) {
-	switch c.Environment {
-	case contracts.Attestazione, contracts.Collaudo, contracts.Produzione:
-	default:
+	if !slices.Contains(environments, c.Environment) {
 		d.faults("", contracts.Faultf("environment", "want %s, %s or %s", contracts.Attestazione, contracts.Collaudo, contracts.Produzione))
 	}
 	d.faults("store", c.Store.Validate())
@@ -198,17 +177,44 @@ func (c *Config) validate(d *document) {
 	d.faults("events", c.Events.Validate())
 	d.faults("", c.Calls.Validate("calls"))
 	d.faults("listen", c.Listen.Validate())
+	d.faults("metrics", c.Metrics.Validate())
 	d.faults("", c.API.Validate("api"))
+	if len(c.Adapters) == 0 {
+		d.faults("", contracts.Faultf("adapters", "none is configured"))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Adapters)) {
 		in, path := c.Adapters[name], join("adapters", name)
+		if !instanceName.MatchString(name) {
+			d.faults("", contracts.Faultf(path, "want a name of letters, digits, dashes and underscores, at most 40"))
+		}
 		if in.Config != nil {
-			d.faults(path, in.Config.Validate(c.Environment))
+			d.faults(path, in.faults(c.Environment))
 		}
 		d.faults("", in.Policy.Share.Validate(join(path, "policy.share")))
 		d.faults("", in.Policy.Limit.Validate(join(path, "policy.limit")))
 		d.faults("", in.Policy.Break.Validate(join(path, "policy.break")))
 	}
 	c.validateRoutes(d)
+	c.validateOperations(d)
+}
+
+var environments = []contracts.Environment{contracts.Attestazione, contracts.Collaudo, contracts.Produzione}
+
+// faults gives what is wrong in an environment; where that is none of the three, what is wrong in all of them.
+func (in *Instance) faults(env contracts.Environment) error {
+	if slices.Contains(environments, env) {
+		return in.Config.Validate(env)
+	}
+	common := flatten(in.Config.Validate(environments[0]))
+	for _, other := range environments[1:] {
+		here := flatten(in.Config.Validate(other))
+		common = slices.DeleteFunc(common, func(f contracts.Fault) bool { return !slices.Contains(here, f) })
+	}
+	errs := make([]error, len(common))
+	for i := range common {
+		errs[i] = &common[i]
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Config) validateRoutes(d *document) {
@@ -220,31 +226,74 @@ func (c *Config) validateRoutes(d *document) {
 		if len(route) == 0 {
 			d.faults("", contracts.Faultf(path, "name at least one instance"))
 		}
+		writes := map[string]bool{}
 		for i, name := range route {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			in, ok := c.Adapters[name]
 			switch {
-			case !ok:
+			case !ok && len(c.Adapters) > 0:
 				d.faults("", contracts.Faultf(at, "no adapter of that name is configured"))
-				continue
 			case slices.Contains(route[:i], name):
 				d.faults("", contracts.Faultf(at, "stands twice in the route"))
-			}
-			if in.Config == nil {
-				continue
-			}
-			serves := false
-			for _, op := range in.Config.Operations() {
-				if needOf(op.Name) != need {
-					continue
-				}
-				serves = true
-				if op.Effect != contracts.Read && len(route) > 1 && i == 0 {
-					d.faults("", contracts.Faultf(path, "%s has effect %s: a route of several instances is for reads only", op.Name, op.Effect))
-				}
-			}
-			if !serves {
+			case ok && in.Config != nil && !in.serves(need, writes):
 				d.faults("", contracts.Faultf(at, "an adapter of kind %s does not serve %s", in.Kind, need))
+			}
+		}
+		if len(route) > 1 && len(writes) > 0 {
+			d.faults("", contracts.Faultf(path, "a route of several instances is for reads only, and %s writes", strings.Join(slices.Sorted(maps.Keys(writes)), ", ")))
+		}
+	}
+}
+
+// serves reports whether the instance binds an operation of the need, and notes those that write.
+func (in *Instance) serves(need string, writes map[string]bool) (serves bool) {
+	for _, op := range in.Config.Operations() {
+		if needOf(op.Name) != need {
+			continue
+		}
+		serves = true
+		if op.Effect != contracts.Read {
+			writes[op.Name] = true
+		}
+	}
+	return serves
+}
+
+// validateOperations finds names of operations that no configured adapter binds: a caller allowed only those would be
+// refused for ever, and nobody would see why.
+func (c *Config) validateOperations(d *document) {
+	effects := map[string]contracts.Effect{}
+	for _, in := range c.Adapters {
+		if in.Config == nil {
+			return // not all of them are known
+		}
+		for _, op := range in.Config.Operations() {
+			effects[op.Name] = op.Effect
+		}
+	}
+	if len(effects) == 0 {
+		return
+	}
+	bound := func(pattern string) bool {
+		need, verb, _ := strings.Cut(pattern, ".")
+		for op := range effects {
+			if pattern == "*" || pattern == op || verb == "*" && needOf(op) == need {
+				return true
+			}
+		}
+		return false
+	}
+	for _, service := range slices.Sorted(maps.Keys(c.API.Callers)) {
+		for i, op := range c.API.Callers[service].Operations {
+			if strings.Contains(op, ".") && !bound(op) {
+				d.faults("", contracts.Faultf(fmt.Sprintf("api.callers.%s.operations[%d]", service, i), "no configured adapter binds such an operation"))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Adapters)) {
+		for _, op := range slices.Sorted(maps.Keys(c.Adapters[name].Policy.Share.Keep)) {
+			if effects[op] != contracts.Read {
+				d.faults("", contracts.Faultf(join("adapters", name)+".policy.share.keep."+op, "want an operation that reads and is bound here"))
 			}
 		}
 	}
@@ -253,16 +302,49 @@ func (c *Config) validateRoutes(d *document) {
 // Validate gives every fault at once.
 func (l Listen) Validate() error {
 	var errs []error
-	host, _, err := net.SplitHostPort(l.Address)
+	host, err := hostOf(l.Address)
 	if err != nil {
-		errs = append(errs, contracts.Faultf("address", "want host:port"))
+		errs = append(errs, contracts.Faultf("address", "%v", err))
 	} else if ip := net.ParseIP(host); (ip == nil || !ip.IsLoopback()) && host != "localhost" && l.Certificate == "" {
 		errs = append(errs, contracts.Faultf("address", "an address other than loopback needs certificate and key (TLS)"))
 	}
+	if (l.Certificate == "") != (l.Key == "") {
+		errs = append(errs, contracts.Faultf("certificate", "certificate and key go together"))
+	}
 	if l.Certificate != "" {
+		errs = append(errs, certificateFault("certificate", l.Certificate))
+	}
+	if l.Key != "" {
 		errs = append(errs, l.Key.Fault("key"))
 	}
 	return errors.Join(errs...)
+}
+
+func certificateFault(path, file string) error {
+	chain, err := os.ReadFile(file)
+	if err != nil {
+		return contracts.Faultf(path, "cannot read the file")
+	}
+	block, _ := pem.Decode(chain)
+	if block == nil {
+		return contracts.Faultf(path, "holds no PEM certificate")
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return contracts.Faultf(path, "holds no PEM certificate")
+	}
+	return nil
+}
+
+// hostOf is the host of host:port; port 0 is chosen by the system.
+func hostOf(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", errors.New("want host:port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return "", errors.New("want host:port, with a port of 0 to 65535")
+	}
+	return host, nil
 }
 
 // needOf is the need of an operation's name: "domicile" of "domicile.lookup".

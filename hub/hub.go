@@ -51,6 +51,7 @@ type Hub struct {
 	admission *call.Admission
 	admitted  call.Func // Admit > route: what Run does
 	submitted call.Func // Admit > outbox: what Submit does
+	meter     *meter
 
 	working atomic.Int64 // calls under way, but for those that wait for a ticket
 	gate    sync.RWMutex // closed while a clock jumps: no call begins at one time and goes on at another
@@ -72,6 +73,7 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 		cfg: cfg, log: opt.Log, clock: opt.Clock, secret: secretsFrom(cfg.Secrets),
 		ops: map[string]*contracts.OpInfo{}, instances: map[string]*instance{},
 	}
+	h.meter = newMeter(h)
 	defer func() {
 		if err != nil {
 			_ = h.release() // the first error is the one to tell
@@ -129,8 +131,11 @@ func (h *Hub) openAdapters(ctx context.Context, kinds contracts.Kinds) error {
 		if err != nil {
 			return fmt.Errorf("adapter %s: %w", name, err)
 		}
-		in := newInstance(name, stanza.Policy, adapter, h.clock, days, prove)
+		in := newInstance(name, stanza.Policy, adapter, h.clock, days, prove, h.meter.exchange(name))
 		h.instances[name] = in
+		if err := in.binds(stanza.Config.Operations()); err != nil {
+			return err
+		}
 		for op, b := range in.bindings {
 			if other, ok := h.ops[op]; ok && other != b.Op {
 				return contracts.Errorf(contracts.Internal, "adapter %s binds another operation under the name %s", name, op)
@@ -301,39 +306,49 @@ func (h *Hub) Check(ctx context.Context) []Health {
 	return check(ctx, h.cfg, adapters)
 }
 
-// CheckLive opens the adapters alone, without the store, and asks each: it may run beside a hub that is serving.
-func CheckLive(ctx context.Context, cfg *Config, kinds contracts.Kinds, each time.Duration) ([]Health, error) {
-	opened := map[string]contracts.Adapter{}
+// CheckLive opens the adapters alone, without the store, and asks each, for as long as each may take. It may run beside a
+// hub that is serving.
+func CheckLive(ctx context.Context, cfg *Config, kinds contracts.Kinds, each time.Duration) []Health {
+	ctx, cancel := context.WithTimeout(ctx, each) // they are asked side by side
+	defer cancel()
+	opened, failed := map[string]contracts.Adapter{}, map[string]error{}
 	defer func() {
 		for _, a := range opened {
 			_ = a.Close() // nothing was promised to anybody
 		}
 	}()
-	for _, name := range slices.Sorted(maps.Keys(cfg.Adapters)) {
-		if _, ok := kinds[cfg.Adapters[name].Kind]; !ok {
-			return nil, contracts.Errorf(contracts.Invalid, "adapter %s: kind %s is not built into this program", name, cfg.Adapters[name].Kind)
+	for name, in := range cfg.Adapters {
+		if _, ok := kinds[in.Kind]; !ok {
+			failed[name] = contracts.Errorf(contracts.Invalid, "kind %s is not built into this program", in.Kind)
+			continue
 		}
-		a, err := cfg.Adapters[name].Config.Open(ctx, contracts.Env{
+		a, err := in.Config.Open(ctx, contracts.Env{
 			Instance: name, Environment: cfg.Environment, Log: slog.New(slog.DiscardHandler),
 			Clock: contracts.SystemClock{}, Secret: secretsFrom(cfg.Secrets),
-			Keep: func(_ context.Context, r io.Reader, max int64) (contracts.Sum, error) {
+			Keep: func(context.Context, io.Reader, int64) (contracts.Sum, error) {
 				return contracts.Sum{}, contracts.Errorf(contracts.Internal, "a check keeps no proof")
 			},
 		})
 		if err != nil {
-			return nil, fmt.Errorf("adapter %s: %w", name, err)
+			failed[name] = err
+			continue
 		}
 		opened[name] = a
 	}
-	ctx, cancel := context.WithTimeout(ctx, each)
-	defer cancel()
-	return check(ctx, cfg, opened), nil
+	health := check(ctx, cfg, opened)
+	for i := range health {
+		if err := failed[health[i].Instance]; err != nil {
+			health[i].Checked, health[i].Err = true, err
+		}
+	}
+	return health
 }
 
+// check asks those that are open and can be asked; one Health for each that is configured, by name.
 func check(ctx context.Context, cfg *Config, opened map[string]contracts.Adapter) []Health {
 	var wg sync.WaitGroup
-	out := make([]Health, 0, len(opened))
-	for _, name := range slices.Sorted(maps.Keys(opened)) {
+	out := make([]Health, 0, len(cfg.Adapters))
+	for _, name := range slices.Sorted(maps.Keys(cfg.Adapters)) {
 		out = append(out, Health{Instance: name, Kind: cfg.Adapters[name].Kind})
 	}
 	for i := range out {

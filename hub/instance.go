@@ -16,6 +16,7 @@ type instance struct {
 	limiter  *call.Limiter
 	breaker  *call.Breaker
 	sharer   *call.Sharer
+	timed    call.Stage
 
 	// read is what a direct Read passes: Record > Share > Limit > Break > adapter.
 	read call.Func
@@ -23,9 +24,9 @@ type instance struct {
 	exchange call.Func
 }
 
-func newInstance(name string, p Policy, adapter contracts.Adapter, clock contracts.Clock, days call.DayStore, prove call.Prover) *instance {
+func newInstance(name string, p Policy, adapter contracts.Adapter, clock contracts.Clock, days call.DayStore, prove call.Prover, timed call.Stage) *instance {
 	in := &instance{
-		name: name, adapter: adapter, bindings: map[string]*contracts.Binding{},
+		name: name, adapter: adapter, bindings: map[string]*contracts.Binding{}, timed: timed,
 		limiter: call.NewLimiter(name, p.Limit, clock, days),
 		breaker: call.NewBreaker(name, p.Break, clock),
 		sharer:  call.NewSharer(p.Share, clock, prove),
@@ -38,9 +39,22 @@ func newInstance(name string, p Policy, adapter contracts.Adapter, clock contrac
 	return in
 }
 
-// guard puts one exchange with the far side behind Limit and Break.
+// binds refuses an adapter that binds other operations than its settings name: routes were checked by those.
+func (in *instance) binds(named []*contracts.OpInfo) error {
+	for _, op := range named {
+		if b := in.bindings[op.Name]; b == nil || b.Op != op {
+			return contracts.Errorf(contracts.Internal, "adapter %s: its settings name %s, which it does not bind", in.name, op.Name)
+		}
+	}
+	if len(named) != len(in.bindings) {
+		return contracts.Errorf(contracts.Internal, "adapter %s: it binds operations that its settings do not name", in.name)
+	}
+	return nil
+}
+
+// guard puts one exchange with the far side behind Limit and Break, and the clock that metrics read.
 func (in *instance) guard(exchange call.Func) call.Func {
-	return call.Chain(exchange, in.limiter.Stage, in.breaker.Stage)
+	return call.Chain(exchange, in.timed, in.limiter.Stage, in.breaker.Stage)
 }
 
 // do is the innermost step: the adapter's own function, with the call in the context for the helpers below it.

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -44,12 +41,14 @@ type Operator interface {
 // A Switch is how one instance's breaker stands.
 type Switch struct {
 	Instance string    `json:"instance"`
-	State    string    `json:"state"`
-	Until    time.Time `json:"until,omitzero"`
+	State    string    `json:"state"` // closed, open, half_open, isolated
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"`   // with open: when it is asked again
+	Reason   string    `json:"reason,omitempty"` // with isolated: the operator's
+	Counted  int       `json:"counted"`          // exchanges in the window, and how many of them failed or were slow
+	Failed   int       `json:"failed"`
+	Slow     int       `json:"slow"`
 }
-
-// OperatorSocket is where a hub that serves listens for operators: beside the store, for whoever may read the store.
-func OperatorSocket(cfg *Config) string { return cfg.Store.Path + ".sock" }
 
 // operatorTime bounds one request of an operator; an export of a large ledger is the longest.
 const operatorTime = 10 * time.Minute
@@ -92,36 +91,15 @@ func (h *Hub) ExportLedger(ctx context.Context, w io.Writer, from, to time.Time)
 	return h.ledger.Export(ctx, w, from, to)
 }
 
-// Operate serves operators on the socket until ctx ends.
-func (h *Hub) Operate(ctx context.Context) error {
-	path := OperatorSocket(h.cfg)
-	_ = os.Remove(path) // what a crash left; the store's lock says that nobody else serves
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return fmt.Errorf("operator socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("operator socket: %w", err), l.Close())
-	}
-	srv := &http.Server{
+// ListenOperators takes the operators' socket.
+func (h *Hub) ListenOperators() (net.Listener, error) { return listenOperators(h.cfg) }
+
+// ServeOperators serves operators on the listener until ctx ends, and closes it.
+func (h *Hub) ServeOperators(ctx context.Context, l net.Listener) error {
+	return serveUntil(ctx, l, &http.Server{
 		Handler: h.operatorRoutes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-		WriteTimeout: operatorTime, IdleTimeout: time.Minute,
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_ = srv.Shutdown(grace) // whoever is still there is cut off by Close
-		_ = srv.Close()
-	}()
-	err = srv.Serve(l)
-	<-stopped
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+		WriteTimeout: operatorTime, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+	})
 }
 
 type decision struct {
@@ -133,10 +111,10 @@ type decision struct {
 
 func (h *Hub) operatorRoutes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, fn func(w http.ResponseWriter, r *http.Request) (any, error)) {
+	handle := func(pattern string, fn func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxOperatorBody)
-			out, err := fn(w, r)
+			out, err := fn(r)
 			w.Header().Set("Content-Type", "application/json")
 			if err != nil {
 				w.WriteHeader(http.StatusBadRequest)
@@ -145,49 +123,50 @@ func (h *Hub) operatorRoutes() http.Handler {
 			_ = json.NewEncoder(w).Encode(out) // the operator has hung up
 		})
 	}
-	decide := func(fn func(ctx context.Context, name string, d decision) error) func(http.ResponseWriter, *http.Request) (any, error) {
-		return func(_ http.ResponseWriter, r *http.Request) (any, error) {
+	decide := func(pattern string, fn func(ctx context.Context, name string, d decision) error) {
+		handle(pattern, func(r *http.Request) (any, error) {
 			var d decision
 			if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
-				return nil, contracts.Errorf(contracts.Invalid, "operator: %w", err)
+				return nil, contracts.Errorf(contracts.Invalid, "operator: the decision is not JSON, or larger than %d bytes", maxOperatorBody)
 			}
 			return struct{}{}, fn(r.Context(), r.PathValue("name"), d)
-		}
+		})
 	}
-	handle("GET /tickets", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+	handle("GET /tickets", func(r *http.Request) (any, error) {
 		q := r.URL.Query()
-		max, _ := strconv.Atoi(q.Get("max")) // none: the default
+		most, _ := strconv.Atoi(q.Get("max")) // none: the default
 		return h.List(r.Context(), outbox.Query{
-			State: contracts.State(q.Get("state")), Op: q.Get("op"), Lane: q.Get("lane"), After: q.Get("after"), Max: max,
+			State: contracts.State(q.Get("state")), Op: q.Get("op"), Lane: q.Get("lane"), After: q.Get("after"), Max: most,
 		})
 	})
-	handle("GET /tickets/{name}", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.Show(r.Context(), r.PathValue("name"))
-	})
-	handle("POST /tickets/{name}/settle", decide(func(ctx context.Context, id string, d decision) error {
+	handle("GET /tickets/{name}", func(r *http.Request) (any, error) { return h.Show(r.Context(), r.PathValue("name")) })
+	decide("POST /tickets/{name}/settle", func(ctx context.Context, id string, d decision) error {
 		return h.Settle(ctx, id, d.To, d.Result, d.Operator, d.Reason)
-	}))
-	handle("POST /tickets/{name}/retry", decide(func(ctx context.Context, id string, d decision) error {
+	})
+	decide("POST /tickets/{name}/retry", func(ctx context.Context, id string, d decision) error {
 		return h.Retry(ctx, id, d.Operator, d.Reason)
-	}))
-	handle("GET /switches", func(_ http.ResponseWriter, r *http.Request) (any, error) { return h.Switches(r.Context()) })
-	handle("POST /switches/{name}/isolate", decide(func(ctx context.Context, name string, d decision) error {
+	})
+	handle("GET /switches", func(r *http.Request) (any, error) { return h.Switches(r.Context()) })
+	decide("POST /switches/{name}/isolate", func(ctx context.Context, name string, d decision) error {
 		return h.Isolate(ctx, name, d.Operator, d.Reason)
-	}))
-	handle("POST /switches/{name}/rejoin", decide(func(ctx context.Context, name string, d decision) error {
+	})
+	decide("POST /switches/{name}/rejoin", func(ctx context.Context, name string, d decision) error {
 		return h.Rejoin(ctx, name, d.Operator, d.Reason)
-	}))
-	handle("GET /ledger/verify", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.VerifyLedger(r.Context())
 	})
-	mux.HandleFunc("GET /ledger/export", func(w http.ResponseWriter, r *http.Request) {
-		from, to := instant(r.URL.Query().Get("from")), instant(r.URL.Query().Get("to"))
-		w.Header().Set("Trailer", exportFault)
-		if err := h.ExportLedger(r.Context(), w, from, to); err != nil {
-			w.Header().Set(exportFault, err.Error()) // the status has gone out already
-		}
-	})
+	handle("GET /ledger/verify", func(r *http.Request) (any, error) { return h.VerifyLedger(r.Context()) })
+	mux.HandleFunc("GET /ledger/export", h.export)
+	mux.Handle("GET "+metricsPath, h.Metrics())
 	return mux
+}
+
+// export streams the ledger. What goes wrong midway stands in a trailer: the status has gone out already.
+func (h *Hub) export(w http.ResponseWriter, r *http.Request) {
+	from, to := instant(r.URL.Query().Get("from")), instant(r.URL.Query().Get("to"))
+	w.Header().Set("Trailer", exportFault)
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if err := h.ExportLedger(r.Context(), w, from, to); err != nil {
+		w.Header().Set(exportFault, strconv.QuoteToASCII(err.Error()))
+	}
 }
 
 const exportFault = "Raccordo-Fault"
@@ -197,17 +176,23 @@ func instant(text string) time.Time {
 	return t
 }
 
-// DialOperator gives a running hub behind its socket. It fails at once when none is running there.
-func DialOperator(ctx context.Context, socket string) (Operator, error) {
+// DialOperator gives a running hub behind its socket. It fails with Unavailable when none is running there. close lets
+// go of the connections.
+func DialOperator(ctx context.Context, cfg *Config) (o Operator, close func(), err error) {
+	socket, err := operatorSocket(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
+		return nil, nil, &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
 	}
 	_ = conn.Close() // it was there
-	return &remote{http.Client{Transport: &http.Transport{
+	wire := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
-	}, Timeout: operatorTime}}, nil
+	}
+	return &remote{http.Client{Transport: wire, Timeout: operatorTime}}, wire.CloseIdleConnections, nil
 }
 
 // remote is a running hub, for operators.
@@ -236,7 +221,7 @@ func (r *remote) call(ctx context.Context, method, path string, in, out any) err
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxRemote))
 	if err != nil {
-		return err
+		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
 	}
 	if resp.StatusCode != http.StatusOK {
 		var e contracts.Error
@@ -300,8 +285,8 @@ func (r *remote) ExportLedger(ctx context.Context, w io.Writer, from, to time.Ti
 		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(w, resp.Body); err != nil {
-		return err
+	if _, err := io.Copy(w, resp.Body); err != nil { // w may be a full disk as well
+		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "export", Err: err}
 	}
 	if fault := resp.Trailer.Get(exportFault); fault != "" {
 		return contracts.Errorf(contracts.Internal, "export: %s", fault)

@@ -21,6 +21,7 @@ func (h *Hub) Run(ctx context.Context, c *contracts.Call) (any, error) {
 	}
 	defer h.begin()()
 	out, err := h.admitted(ctx, c)
+	h.meter.call(c.Op.Name, err)
 	return out, named(err, "hub", c.Op.Name)
 }
 
@@ -58,6 +59,7 @@ func (h *Hub) Submit(ctx context.Context, c *contracts.Call) (contracts.Ticket, 
 	}
 	defer h.begin()()
 	out, err := h.submitted(ctx, c)
+	h.meter.call(c.Op.Name, err)
 	if err != nil {
 		return contracts.Ticket{}, named(err, "hub", c.Op.Name)
 	}

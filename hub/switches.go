@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,12 +15,17 @@ func (h *Hub) Switches(context.Context) ([]Switch, error) {
 	out := make([]Switch, 0, len(h.instances))
 	for _, name := range slices.Sorted(maps.Keys(h.instances)) {
 		s := h.instances[name].breaker.State()
-		out = append(out, Switch{Instance: name, State: fmt.Sprint(s.Phase), Until: s.Until})
+		out = append(out, Switch{Instance: name, State: string(s.Phase), Since: s.Since, Until: s.Until,
+			Reason: s.Reason, Counted: s.Counted, Failed: s.Failed, Slow: s.Slow})
 	}
 	return out, nil
 }
 
-// Isolate keeps an instance from being asked until Rejoin. Tickets wait; nothing is lost.
+// maxWords bounds an operator's name and reason, in bytes.
+const maxWords = 500
+
+// Isolate keeps an instance from being asked until Rejoin, or until the hub is started again. Tickets wait; nothing is
+// lost. The reason reaches callers, and must be free of personal data.
 func (h *Hub) Isolate(ctx context.Context, name, operator, reason string) error {
 	return h.throw(ctx, "isolate", name, operator, reason, func(in *instance) { in.breaker.Isolate(reason) })
 }
@@ -39,6 +43,9 @@ func (h *Hub) throw(ctx context.Context, what, name, operator, reason string, do
 	}
 	if strings.TrimSpace(operator) == "" || strings.TrimSpace(reason) == "" {
 		return contracts.Errorf(contracts.Invalid, "%s: say who you are and why: it goes into the ledger", what)
+	}
+	if len(operator) > maxWords || len(reason) > maxWords {
+		return contracts.Errorf(contracts.Invalid, "%s: name and reason have at most %d bytes each", what, maxWords)
 	}
 	err := h.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
 		tx.Flush()

@@ -21,7 +21,7 @@ type callCmd struct {
 	Case      string        `help:"The case it is for, as the core numbers it."`
 	Key       string        `help:"Idempotency key; required unless the operation only reads."`
 	At        string        `help:"Insist on one adapter instance."`
-	Wait      time.Duration `default:"30s" help:"How long to wait for the answer; then the ticket is printed."`
+	Wait      time.Duration `default:"30s" help:"How long to wait for the answer; then the error names the ticket, and the exit status is 4."`
 }
 
 // maxRequest is the most that is read of a request.

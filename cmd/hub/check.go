@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -53,17 +52,13 @@ func (c checkCmd) Run(s *session) error {
 	case err != nil:
 		return err
 	case c.Live:
-		if report.Live, err = c.live(s.ctx, cfg); err != nil {
-			return err
-		}
+		report.Live = c.live(s.ctx, cfg)
 		for _, one := range report.Live {
 			report.OK = report.OK && one.State != "fails"
 		}
 	}
 	if c.JSON {
-		enc := json.NewEncoder(s.out)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(report); err != nil {
+		if err := printJSON(s.out, report); err != nil {
 			return err
 		}
 	} else {
@@ -71,18 +66,15 @@ func (c checkCmd) Run(s *session) error {
 	}
 	switch {
 	case len(findings) > 0:
-		return exit{2, fmt.Errorf("%s: %d faults", c.File, len(findings))}
+		return exit{statusWrong, fmt.Errorf("%s: faults: %d", c.File, len(findings))}
 	case !report.OK:
-		return exit{3, errors.New("not every supplier answers")}
+		return exit{statusSilent, errors.New("not every supplier answers")}
 	}
 	return nil
 }
 
-func (c checkCmd) live(ctx context.Context, cfg *hub.Config) ([]jsonHealth, error) {
-	health, err := hub.CheckLive(ctx, cfg, adapters.Kinds(), c.Timeout)
-	if err != nil {
-		return nil, err
-	}
+func (c checkCmd) live(ctx context.Context, cfg *hub.Config) []jsonHealth {
+	health := hub.CheckLive(ctx, cfg, adapters.Kinds(), c.Timeout)
 	out := make([]jsonHealth, len(health))
 	for i, one := range health {
 		out[i] = jsonHealth{Instance: one.Instance, Kind: one.Kind, State: "works"}
@@ -93,7 +85,7 @@ func (c checkCmd) live(ctx context.Context, cfg *hub.Config) ([]jsonHealth, erro
 			out[i].State = "unknown"
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (c checkCmd) print(s *session, report checkReport, findings hub.Findings) {
@@ -110,7 +102,7 @@ func (c checkCmd) print(s *session, report checkReport, findings hub.Findings) {
 	w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "INSTANCE\tKIND\tSTATE\tWHY")
 	for _, one := range report.Live {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", one.Instance, one.Kind, one.State, one.Error)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", one.Instance, one.Kind, one.State, shown(one.Error))
 	}
 	_ = w.Flush() // a terminal that is gone needs no table
 }

@@ -1,8 +1,8 @@
 // Command hub is the integration hub: it serves core services, checks configurations, and lets operators look at and
 // repair what is owed.
 //
-// Exit status: 0 when all is well, 1 when something failed, 2 when the command line or the configuration is wrong, 3
-// when `check -live` found a supplier that does not answer.
+// Exit status: 0 when all is well, 1 when something failed, 2 when the command line, the configuration or a request is
+// wrong, 3 when `check -live` found a supplier that does not answer, 4 when `call` has no answer yet.
 package main
 
 import (
@@ -12,9 +12,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // days are Italian days, on any machine
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -27,6 +32,7 @@ type commands struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration file; with -live, also whether each supplier answers."`
 	Call    callCmd    `cmd:"" help:"Ask one operation of a running hub; the request is JSON on standard input."`
 	Ticket  ticketCmd  `cmd:"" help:"Look at and repair what the hub owes."`
+	Breaker breakerCmd `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
 	Ledger  ledgerCmd  `cmd:"" help:"Verify or export the evidence."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of the configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -50,39 +56,52 @@ type session struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) (code int) {
-	defer func() { // kong leaves by a panic when it has printed help
-		if status, ok := recover().(exitStatus); ok {
-			code = int(status)
-		} else if r := recover(); r != nil {
-			panic(r)
-		}
-	}()
-	var cmds commands
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	var (
+		cmds   commands
+		helped bool
+	)
 	parser, err := kong.New(&cmds, kong.Name("hub"), kong.Description("Raccordo: integration hub for Italian work-permit proceedings."),
-		kong.UsageOnError(), kong.Writers(out, errOut), kong.Exit(func(code int) { panic(exitStatus(code)) }))
+		kong.Writers(out, errOut), kong.Exit(func(int) { helped = true })) // it calls this when it has printed help, and goes on
 	if err != nil {
 		fmt.Fprintln(errOut, "hub:", err)
-		return 1
+		return statusFailed
 	}
 	kctx, err := parser.Parse(singleDashes(args))
+	if helped {
+		return 0
+	}
 	if err != nil {
-		fmt.Fprintln(errOut, "hub:", err)
-		return 2
+		var wrong *kong.ParseError
+		if errors.As(err, &wrong) {
+			parser.Stdout = errOut
+			_ = wrong.Context.PrintUsage(true) // the fault itself comes below
+		}
+		fmt.Fprintln(errOut, "hub:", shown(err.Error()))
+		return statusWrong
 	}
 	if err := kctx.Run(&session{ctx: ctx, in: in, out: out, errOut: errOut}); err != nil {
-		fmt.Fprintln(errOut, "hub:", err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(errOut, "hub:", shown(strings.TrimPrefix(strings.TrimRight(line, "\n"), "hub: ")))
+		}
 		return statusOf(err)
 	}
 	return 0
 }
 
-type exitStatus int
+// Exit statuses.
+const (
+	statusFailed  = 1
+	statusWrong   = 2 // the command line, the configuration or a request
+	statusSilent  = 3 // a supplier does not answer
+	statusPending = 4 // the answer is not there yet
+)
 
 func statusOf(err error) int {
 	var e exit
@@ -90,10 +109,22 @@ func statusOf(err error) int {
 		return e.code
 	}
 	var findings hub.Findings
-	if errors.As(err, &findings) || contracts.KindOf(err) == contracts.Invalid {
-		return 2
+	switch kind := contracts.KindOf(err); {
+	case errors.As(err, &findings) || kind == contracts.Invalid:
+		return statusWrong
+	case kind == contracts.Pending:
+		return statusPending
 	}
-	return 1
+	return statusFailed
+}
+
+// shown is foreign text as a terminal may show it: whatever is not printable is written out.
+func shown(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || r == utf8.RuneError }) < 0 {
+		return s
+	}
+	quoted := strconv.QuoteToGraphic(s)
+	return quoted[1 : len(quoted)-1]
 }
 
 // singleDashes lets flags be written with one dash, as Go programs do: -json and --json are the same.
@@ -125,7 +156,7 @@ func (versionCmd) Run(s *session) error {
 				revision = " " + kv.Value
 			}
 		}
-		fmt.Fprintf(s.out, "raccordo hub %s%s %s\n", version, revision, info.GoVersion)
 	}
-	return nil
+	_, err := fmt.Fprintf(s.out, "raccordo hub %s%s %s\n", version, revision, runtime.Version())
+	return err
 }

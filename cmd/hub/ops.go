@@ -24,8 +24,12 @@ func operator(ctx context.Context, file string) (hub.Operator, func() error, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if o, err := hub.DialOperator(ctx, hub.OperatorSocket(cfg)); err == nil {
-		return o, func() error { return nil }, nil
+	o, hangUp, err := hub.DialOperator(ctx, cfg)
+	if err == nil {
+		return o, func() error { hangUp(); return nil }, nil
+	}
+	if contracts.KindOf(err) != contracts.Unavailable {
+		return nil, nil, err
 	}
 	h, err := hub.Open(ctx, cfg, adapters.Kinds(), hub.Options{})
 	if err != nil {
@@ -76,7 +80,7 @@ func (c ticketListCmd) Run(s *session) error {
 			if t.Err != nil {
 				why = t.Err.Error()
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.ID, t.Op, t.State, t.Tries, stamp(t.Since), stamp(t.Next), t.Case, why)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.ID, t.Op, t.State, t.Tries, stamp(t.Since), stamp(t.Next), shown(t.Case), shown(why))
 		}
 		return w.Flush()
 	})
@@ -99,12 +103,12 @@ func (c ticketShowCmd) Run(s *session) error {
 		}
 		w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
 		fmt.Fprintf(w, "ticket\t%s\noperation\t%s\nowner\t%s\ncase\t%s\ninstance\t%s\nstate\t%s\ntries\t%d\nsince\t%s\nnext\t%s\n",
-			t.ID, t.Op, t.Owner, t.Case, t.At, t.State, t.Tries, stamp(t.Since), stamp(t.Next))
+			t.ID, t.Op, shown(t.Owner), shown(t.Case), t.At, t.State, t.Tries, stamp(t.Since), stamp(t.Next))
 		if t.Err != nil {
-			fmt.Fprintf(w, "error\t%s\n", t.Err.Error())
+			fmt.Fprintf(w, "error\t%s\n", shown(t.Err.Error()))
 		}
 		for _, e := range t.Story {
-			fmt.Fprintf(w, "%s\t%s\n", stamp(e.At), e.Kind)
+			fmt.Fprintf(w, "%s\t%s\n", stamp(e.At), shown(e.Kind))
 		}
 		return w.Flush()
 	})
@@ -120,29 +124,38 @@ type ticketSettleCmd struct {
 }
 
 func (c ticketSettleCmd) Run(s *session) error {
-	var result json.RawMessage
-	if c.Result != "" {
-		var r io.Reader = s.in
-		if c.Result != "-" {
-			f, err := os.Open(c.Result)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			r = f
-		}
-		b, err := io.ReadAll(io.LimitReader(r, 4<<20))
-		if err != nil {
-			return err
-		}
-		if !json.Valid(b) {
-			return contracts.Errorf(contracts.Invalid, "ticket settle: the result is not JSON")
-		}
-		result = b
+	result, err := c.result(s.in)
+	if err != nil {
+		return err
 	}
 	return with(s, c.File, func(o hub.Operator) error {
 		return o.Settle(s.ctx, c.Ticket, contracts.State(c.To), result, whoever(c.As), c.Reason)
 	})
+}
+
+// maxResult is the most that is read of a result.
+const maxResult = 4 << 20
+
+func (c ticketSettleCmd) result(in io.Reader) (json.RawMessage, error) {
+	if c.Result == "" {
+		return nil, nil
+	}
+	if c.Result != "-" {
+		f, err := os.Open(c.Result)
+		if err != nil {
+			return nil, contracts.Errorf(contracts.Invalid, "ticket settle: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxResult+1))
+	if err != nil {
+		return nil, fmt.Errorf("ticket settle: %w", err)
+	}
+	if len(b) > maxResult || !json.Valid(b) {
+		return nil, contracts.Errorf(contracts.Invalid, "ticket settle: the result is not JSON of at most %d bytes", maxResult)
+	}
+	return b, nil
 }
 
 type ticketRetryCmd struct {
@@ -158,6 +171,7 @@ func (c ticketRetryCmd) Run(s *session) error {
 	})
 }
 
+// whoever is the name that goes into the ledger.
 func whoever(named string) string {
 	if named != "" {
 		return named
@@ -166,6 +180,71 @@ func whoever(named string) string {
 		return u.Username
 	}
 	return "operator"
+}
+
+type breakerCmd struct {
+	List    breakerListCmd    `cmd:"" help:"Tell how each instance's breaker stands."`
+	Isolate breakerIsolateCmd `cmd:"" help:"Ask an instance nothing more until it rejoins or the hub is started again; tickets wait."`
+	Rejoin  breakerRejoinCmd  `cmd:"" help:"Let an instance be asked again at once."`
+}
+
+// served runs fn with the hub that serves: breakers live in its memory.
+func served(s *session, file string, fn func(o hub.Operator) error) error {
+	cfg, err := hub.Load(file, adapters.Kinds())
+	if err != nil {
+		return err
+	}
+	o, hangUp, err := hub.DialOperator(s.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	return fn(o)
+}
+
+type breakerListCmd struct {
+	File string `arg:"" help:"Configuration file."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (c breakerListCmd) Run(s *session) error {
+	return served(s, c.File, func(o hub.Operator) error {
+		all, err := o.Switches(s.ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, all)
+		}
+		w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(w, "INSTANCE\tSTATE\tSINCE\tUNTIL\tCOUNTED\tFAILED\tSLOW\tREASON")
+		for _, b := range all {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", b.Instance, b.State, stamp(b.Since), stamp(b.Until), b.Counted, b.Failed, b.Slow, shown(b.Reason))
+		}
+		return w.Flush()
+	})
+}
+
+type breakerIsolateCmd struct {
+	File     string `arg:"" help:"Configuration file."`
+	Instance string `arg:"" help:"Adapter instance."`
+	Reason   string `required:"" help:"Why; it goes into the ledger and reaches callers: name nobody."`
+	As       string `help:"Who decides; default: the user of this machine."`
+}
+
+func (c breakerIsolateCmd) Run(s *session) error {
+	return served(s, c.File, func(o hub.Operator) error { return o.Isolate(s.ctx, c.Instance, whoever(c.As), c.Reason) })
+}
+
+type breakerRejoinCmd struct {
+	File     string `arg:"" help:"Configuration file."`
+	Instance string `arg:"" help:"Adapter instance."`
+	Reason   string `required:"" help:"Why; it goes into the ledger."`
+	As       string `help:"Who decides; default: the user of this machine."`
+}
+
+func (c breakerRejoinCmd) Run(s *session) error {
+	return served(s, c.File, func(o hub.Operator) error { return o.Rejoin(s.ctx, c.Instance, whoever(c.As), c.Reason) })
 }
 
 type ledgerCmd struct {

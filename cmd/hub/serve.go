@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"raccordo/adapters"
+	"raccordo/contracts"
 	"raccordo/hub"
 )
 
@@ -27,16 +29,8 @@ func (c serveCmd) Run(s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if c.Verbose {
-		level = slog.LevelDebug
-	}
-	var handler slog.Handler = slog.NewTextHandler(s.errOut, &slog.HandlerOptions{Level: level})
-	if c.JSONLog {
-		handler = slog.NewJSONHandler(s.errOut, &slog.HandlerOptions{Level: level})
-	}
-	log := slog.New(handler)
-	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: log, Recovered: c.Recovered})
+	handler := c.handler(s.errOut)
+	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: slog.New(handler), Recovered: c.Recovered})
 	if err != nil {
 		return err
 	}
@@ -52,8 +46,9 @@ func (c serveCmd) Run(s *session) (err error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(s.ctx, "tcp", cfg.Listen.Address)
 	if err != nil {
-		return err
+		return fmt.Errorf("listen.address: %w", err)
 	}
+	defer listener.Close() // again: the server closes it too
 	srv := &http.Server{
 		Handler: routes, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		WriteTimeout:   cfg.API.MaxWait + 30*time.Second, // a call may be kept waiting that long
@@ -61,11 +56,24 @@ func (c serveCmd) Run(s *session) (err error) {
 	}
 	tls, err := cfg.Listen.TLS(s.ctx, h)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	scheme := "http"
 	if tls != nil {
 		srv.TLSConfig, scheme = tls, "https"
+	}
+	operators, err := h.ListenOperators()
+	if err != nil {
+		return err
+	}
+	defer operators.Close() // as above
+	var metrics net.Listener
+	if cfg.Metrics.Address != "" {
+		if metrics, err = lc.Listen(s.ctx, "tcp", cfg.Metrics.Address); err != nil {
+			return fmt.Errorf("metrics.address: %w", err)
+		}
+		defer metrics.Close() // as above
+		fmt.Fprintf(s.out, "hub: metrics on http://%s/metrics\n", metrics.Addr())
 	}
 	ctx, stop := context.WithCancel(s.ctx)
 	defer stop()
@@ -85,7 +93,10 @@ func (c serveCmd) Run(s *session) (err error) {
 		})
 	}
 	part("work", func() error { return h.Work(ctx) })
-	part("operators", func() error { return h.Operate(ctx) })
+	part("operators", func() error { return h.ServeOperators(ctx, operators) })
+	if metrics != nil {
+		part("metrics", func() error { return h.ServeMetrics(ctx, metrics) })
+	}
 	part("api", func() error {
 		if tls != nil {
 			return srv.ServeTLS(listener, "", "")
@@ -102,4 +113,16 @@ func (c serveCmd) Run(s *session) (err error) {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// handler is the log's: no composite passes it but masked.
+func (c serveCmd) handler(w io.Writer) slog.Handler {
+	opt := &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: contracts.MaskAttr}
+	if c.Verbose {
+		opt.Level = slog.LevelDebug
+	}
+	if c.JSONLog {
+		return slog.NewJSONHandler(w, opt)
+	}
+	return slog.NewTextHandler(w, opt)
 }

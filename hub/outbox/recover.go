@@ -209,8 +209,9 @@ func (b *Box) endRecovery(ctx context.Context) {
 		return err
 	})
 	if err == nil && !doubtful {
-		err = b.store.EndRecovery(ctx)
-		b.log.Info("outbox: the restored store is settled")
+		if err = b.store.EndRecovery(ctx); err == nil {
+			b.log.Info("outbox: the restored store is settled")
+		}
 	}
 	if err != nil {
 		b.log.Warn("outbox: whether the restored store is settled cannot be told", slog.Any("error", err))
