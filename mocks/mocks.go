@@ -32,9 +32,13 @@ func All() []lab.Mock {
 
 // Configuration writes into dir, readable by the owner alone, whatever a hub's configuration refers to, and gives that
 // configuration as YAML. The bench must hold every mock of All. Keys and tokens that dir holds already are kept, so that
-// a hub finds its store again. Where the bench's clock runs by itself, far sides are asked every few seconds instead of
-// minutes: whoever tries the hub out by hand waits for them.
-func Configuration(b *lab.Bench, dir string) ([]byte, error) {
+// a hub finds its store again.
+func Configuration(b *lab.Bench, dir string) ([]byte, error) { return configuration(b, dir, false) }
+
+// Hasty is Configuration for whoever tries the hub out by hand: far sides are asked every few seconds instead of minutes.
+func Hasty(b *lab.Bench, dir string) ([]byte, error) { return configuration(b, dir, true) }
+
+func configuration(b *lab.Bench, dir string, hasty bool) ([]byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
@@ -43,7 +47,7 @@ func Configuration(b *lab.Bench, dir string) ([]byte, error) {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
 	}
 	s := settings{
-		Dir: dir, Hasty: b.Clock().Running(), INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
+		Dir: dir, Hasty: hasty, INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
 		SMTPS: b.Endpoint("pec", "smtps"), IMAPS: b.Endpoint("pec", "imaps"),
 	}
 	if err := s.read(b); err != nil {

@@ -96,7 +96,7 @@ func serve(ctx context.Context, out io.Writer, asJSON bool, dir string, seed uin
 	if err := bench.Attach(mocks.All()...); err != nil {
 		return err
 	}
-	text, err := mocks.Configuration(bench, dir)
+	text, err := mocks.Hasty(bench, dir)
 	if err != nil {
 		return err
 	}

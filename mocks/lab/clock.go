@@ -47,9 +47,6 @@ func (c *Clock) Now() time.Time {
 	return c.now()
 }
 
-// Running reports whether the clock goes by itself: whoever waits for it waits in real time.
-func (c *Clock) Running() bool { return c.running }
-
 func (c *Clock) now() time.Time {
 	if c.running {
 		return time.Now().UTC().Round(0).Add(c.offset)
