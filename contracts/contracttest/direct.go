@@ -48,7 +48,7 @@ type Runner struct {
 	faults  []error
 	serial  int
 
-	trail trail
+	trail Trail
 }
 
 // Direct is a Runner, and a Submitter, on a bare adapter. The clock must be the one that the adapter was opened with.
@@ -326,9 +326,7 @@ func (r *Runner) Faults() []error {
 
 // Attempts are what the adapter said of its exchanges on the wire, in their order.
 func (r *Runner) Attempts() []contracts.Attempt {
-	r.trail.mu.Lock()
-	defer r.trail.mu.Unlock()
-	return append([]contracts.Attempt(nil), r.trail.attempts...)
+	return r.trail.Attempts()
 }
 
 // Kept is everything that is still held for a ticket: its request and the bytes made from it. A settled secret is gone

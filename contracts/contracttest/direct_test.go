@@ -64,7 +64,7 @@ func TestDirectDoesAReadAtOnce(t *testing.T) {
 		return length(ctx, q)
 	})}}
 	r, _ := direct(a)
-	outer := &attempts{}
+	outer := &contracttest.Trail{}
 	got, err := contracts.Do(contracts.WithTrail(caller(t.Context()), outer), r, opRead, ask("four"))
 	if err != nil || got.Length != 4 {
 		t.Fatalf("got %v, %v", got, err)
@@ -72,14 +72,10 @@ func TestDirectDoesAReadAtOnce(t *testing.T) {
 	if len(held) != 26 {
 		t.Errorf("the hold's id %q is no ticket's", held)
 	}
-	if len(r.Attempts()) != 1 || len(outer.all) != 1 {
+	if len(r.Attempts()) != 1 || len(outer.Attempts()) != 1 {
 		t.Error("the attempt was not heard by both trails")
 	}
 }
-
-type attempts struct{ all []contracts.Attempt }
-
-func (a *attempts) Attempt(x contracts.Attempt) { a.all = append(a.all, x) }
 
 // listed is a list form that is ready after some questions.
 func listed(ready int, started *int, final func(q question) contracts.Result[answer]) contracts.Option[question, answer] {
@@ -144,7 +140,7 @@ func TestDirectGivesUpAtTheHorizonAndAtTheDeadline(t *testing.T) {
 		t.Error(f)
 	}
 	// Without Advancing it sleeps on the clock, and the context's end wakes it.
-	c := newClock()
+	c := contracttest.NewClock(today)
 	slow := contracttest.Direct(never(), c)
 	ctx, cancel := context.WithCancel(caller(t.Context()))
 	done := make(chan error, 1)
@@ -152,9 +148,9 @@ func TestDirectGivesUpAtTheHorizonAndAtTheDeadline(t *testing.T) {
 		_, err := contracts.Do(ctx, slow, opList, ask("x"))
 		done <- err
 	}()
-	<-c.asked // asleep
+	<-c.Asked() // asleep
 	c.Advance(time.Hour)
-	<-c.asked // asleep again, so it went on in between
+	<-c.Asked() // asleep again, so it went on in between
 	cancel()
 	if err := <-done; contracts.KindOf(err) != contracts.Pending {
 		t.Errorf("given up: %v, want pending", err)

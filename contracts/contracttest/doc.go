@@ -5,4 +5,7 @@
 // A suite is a list of cases; each case is a rule with a name and a reason that is printed when it is broken. The same
 // suite runs on the bare adapter through Direct, on the hub's pipeline, on an API client in front of it, and on the real
 // system; so a case asks only through a contracts.Runner and moves time only through Far and the harness.
+//
+// Who writes a suite proves that each of its cases can fail (Proof), on adapters in memory (Memory). Who tests anything
+// that is handed a clock or a trail finds one here: Clock, Trail.
 package contracttest

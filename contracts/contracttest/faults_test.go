@@ -2,10 +2,8 @@ package contracttest_test
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,54 +13,11 @@ import (
 
 // A wire is a far side that may misbehave, and an adapter that may be wrong about it. With no mistake it is right.
 type wire struct {
-	*clock
+	*contracttest.Memory
 	mistake string
-
-	mu    sync.Mutex
-	fault string
-	left  int // -1: until cleared
-	sent  int
 }
 
 func (w *wire) wrong(m string) bool { return w.mistake == m }
-
-func (w *wire) Misbehave(fault string, times int) error {
-	if fault != "" && !slices.Contains(contracttest.AllFaults(), fault) {
-		return errors.New("no such fault")
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.fault, w.left = fault, times
-	if times == 0 {
-		w.left = -1
-	}
-	return nil
-}
-
-func (w *wire) Clear() { _ = w.Misbehave("", 1) }
-
-func (w *wire) Sent(string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sent
-}
-
-// attempt gives the fault of one exchange.
-func (w *wire) attempt() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	fault := w.fault
-	if w.left == 0 {
-		fault = ""
-	}
-	if w.left > 0 && fault != "" {
-		w.left--
-	}
-	if fault != contracttest.Refuse {
-		w.sent++
-	}
-	return fault
-}
 
 // kind is what a right adapter makes of a fault.
 func (w *wire) kind(fault string, e contracts.Effect) contracts.Kind {
@@ -105,7 +60,7 @@ func (w *wire) carry(op *contracts.OpInfo) func(context.Context, question) (answ
 	return func(ctx context.Context, q question) (answer, error) {
 		stale := 0
 		for try := 1; ; try++ {
-			fault := w.attempt()
+			fault := w.Exchange()
 			if fault == "" || w.wrong("every answer is believed") && fault != contracttest.Slow {
 				return length(ctx, q)
 			}
@@ -140,10 +95,10 @@ func (w *wire) carry(op *contracts.OpInfo) func(context.Context, question) (answ
 }
 
 func wired(mistake string, op contracts.Op[question, answer]) (contracttest.Harness, []contracttest.Case) {
-	w := &wire{clock: newClock(), mistake: mistake}
+	w := &wire{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: mistake}
 	a := &toy{bindings: []contracts.Binding{contracts.Bind(op, w.carry(op.OpInfo))}}
 	h := contracttest.Harness{
-		Runner: contracttest.Direct(a, w.clock, contracttest.Advancing(w.Advance), contracttest.Tries(1)),
+		Runner: contracttest.Direct(a, w.Clock, contracttest.Advancing(w.Advance), contracttest.Tries(1)),
 		Far:    w, Faults: contracttest.AllFaults(), Patience: time.Second,
 	}
 	serial := 0

@@ -2,6 +2,7 @@ package contracttest
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"raccordo/contracts"
@@ -71,23 +72,35 @@ var _ contracts.Hold = (*hold)(nil)
 
 const maxAttempts = 100_000 // kept for inspection
 
-// A trail keeps the attempts on the wire.
-type trail struct {
+// A Trail is a contracts.Trail that keeps the attempts on the wire, the first 100,000. It is safe for concurrent use.
+type Trail struct {
 	mu       sync.Mutex
 	attempts []contracts.Attempt
 }
 
+// Attempt keeps one.
+func (t *Trail) Attempt(a contracts.Attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.attempts) < maxAttempts {
+		t.attempts = append(t.attempts, a)
+	}
+}
+
+// Attempts are those kept so far, oldest first.
+func (t *Trail) Attempts() []contracts.Attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.attempts)
+}
+
 // A trailTo keeps an attempt and passes it on to the trail of whoever asked.
 type trailTo struct {
-	kept  *trail
+	kept  *Trail
 	outer contracts.Trail
 }
 
 func (t *trailTo) Attempt(a contracts.Attempt) {
-	t.kept.mu.Lock()
-	if len(t.kept.attempts) < maxAttempts {
-		t.kept.attempts = append(t.kept.attempts, a)
-	}
-	t.kept.mu.Unlock()
+	t.kept.Attempt(a)
 	t.outer.Attempt(a)
 }

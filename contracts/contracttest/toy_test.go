@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"raccordo/contracts"
@@ -14,53 +13,6 @@ import (
 )
 
 var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-
-// A clock stands still until it is advanced, and its timers fire then.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[chan time.Time]time.Time
-	asked  chan struct{} // one for each timer made
-}
-
-func newClock() *clock {
-	return &clock{now: today, timers: map[chan time.Time]time.Time{}, asked: make(chan struct{}, 1000)}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(at time.Time) (<-chan time.Time, func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := make(chan time.Time, 1)
-	if !at.After(c.now) {
-		ch <- c.now
-	} else {
-		c.timers[ch] = at
-	}
-	c.asked <- struct{}{}
-	return ch, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.timers, ch)
-	}
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for ch, at := range c.timers {
-		if !at.After(c.now) {
-			ch <- c.now
-			delete(c.timers, ch)
-		}
-	}
-}
 
 // The toy need: one operation of each effect.
 type question struct {
@@ -121,8 +73,8 @@ func toyErr(kind contracts.Kind, op string) *contracts.Error {
 }
 
 // direct runs a toy on a clock that Direct moves itself.
-func direct(a *toy, opts ...contracttest.Option) (*contracttest.Runner, *clock) {
-	c := newClock()
+func direct(a *toy, opts ...contracttest.Option) (*contracttest.Runner, *contracttest.Clock) {
+	c := contracttest.NewClock(today)
 	return contracttest.Direct(a, c, append([]contracttest.Option{contracttest.Advancing(c.Advance)}, opts...)...), c
 }
 

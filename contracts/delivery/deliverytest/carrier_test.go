@@ -16,26 +16,6 @@ import (
 	"raccordo/contracts/delivery"
 )
 
-// A clock stands still until it is advanced.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(time.Time) (<-chan time.Time, func()) { return nil, func() {} }
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // A mistake is one thing that a carrier's adapter, or the runner above it, may get wrong.
 type mistake string
 
@@ -53,14 +33,11 @@ type receipt struct {
 
 // A carrier is an adapter and its far side in one, in memory. With no mistake it is right.
 type carrier struct {
-	*clock
+	*contracttest.Memory
 	mistake mistake
 	log     *slog.Logger
 
 	mu       sync.Mutex
-	fault    string
-	left     int // -1: until cleared
-	sent     int
 	receipts []receipt
 	taken    map[string]time.Time // by ref
 	inbox    int
@@ -68,24 +45,6 @@ type carrier struct {
 }
 
 func (c *carrier) wrong(m mistake) bool { return c.mistake == m }
-
-func (c *carrier) Misbehave(fault string, times int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fault, c.left = fault, times
-	if times == 0 {
-		c.left = -1
-	}
-	return nil
-}
-
-func (c *carrier) Clear() { _ = c.Misbehave("", 1) }
-
-func (c *carrier) Sent(string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent
-}
 
 func (c *carrier) Bindings() []contracts.Binding {
 	return []contracts.Binding{contracts.Bind(delivery.OpSend, c.send, contracts.OnEvent(delivery.OpSend, c.fold))}
@@ -99,7 +58,7 @@ func (c *carrier) take(ref string, m delivery.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.taken[ref] = c.Now()
-	ident := "id-" + strconv.Itoa(len(c.taken)) + "-" + strconv.Itoa(c.sent)
+	ident := "id-" + strconv.Itoa(len(c.taken)) + "-" + strconv.Itoa(c.Sent(""))
 	plan := func(kind string, after time.Duration, to contracts.Address, reason string) {
 		c.receipts = append(c.receipts, receipt{
 			Kind: kind, To: to, Ident: ident, Reason: reason, ref: ref,
@@ -213,18 +172,7 @@ func (c *carrier) begin(ref string, m delivery.Message) delivery.Dispatch {
 
 // wire is one exchange: what the far side makes of it.
 func (c *carrier) wire(ctx context.Context, ref string, m delivery.Message) *contracts.Error {
-	c.mu.Lock()
-	fault := c.fault
-	if c.left == 0 {
-		fault = ""
-	}
-	if c.left > 0 && fault != "" {
-		c.left--
-	}
-	if fault != contracttest.Refuse {
-		c.sent++
-	}
-	c.mu.Unlock()
+	fault := c.Exchange()
 	switch fault {
 	case "":
 		c.take(ref, m)

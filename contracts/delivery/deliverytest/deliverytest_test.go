@@ -69,8 +69,8 @@ func (r careless) Ticket(ctx context.Context, id string) (contracts.Ticket, erro
 
 func harness(m mistake) deliverytest.Harness {
 	capture := contracttest.NewCapture()
-	c := &carrier{clock: &clock{now: today}, mistake: m, log: capture.Logger(), taken: map[string]time.Time{}}
-	run := contracttest.Direct(c, c.clock, contracttest.Advancing(c.Advance))
+	c := &carrier{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger(), taken: map[string]time.Time{}}
+	run := contracttest.Direct(c, c.Clock, contracttest.Advancing(c.Advance))
 	to := func(local string) contracts.Address { return address(local + ".prova@pec.memory.test") }
 	return deliverytest.Harness{
 		Harness: contracttest.Harness{
@@ -139,46 +139,13 @@ var otherReds = map[mistake]string{
 	"takes silence for failure": "delivery-times-out-after-the-second-notice",
 }
 
-// try runs the named case alone on an adapter with one mistake.
-func try(t *testing.T, m mistake, name string) contracttest.Outcome {
-	t.Helper()
-	for _, c := range deliverytest.Cases(harness(m)) {
-		if c.Name == name {
-			return contracttest.Try(t.Context(), c)
-		}
-	}
-	t.Fatalf("no case is named %s", name)
-	return contracttest.Outcome{}
+var proof = contracttest.Proof[mistake]{
+	Cases: func(m mistake) []contracttest.Case { return deliverytest.Cases(harness(m)) },
+	Reds:  reds, Else: "faults are not found", Further: otherReds,
 }
 
-func TestEachCaseCanFail(t *testing.T) {
-	for _, c := range deliverytest.Cases(harness("")) {
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			m, ok := reds[c.Name]
-			if !ok {
-				m = "faults are not found"
-			}
-			if c.Why == "" {
-				t.Error("the case does not say why it matters")
-			}
-			if o := try(t, m, c.Name); len(o.Failures) == 0 {
-				t.Errorf("the case does not see the mistake %q", m)
-			}
-		})
-	}
-}
-
-func TestFurtherMistakesAreSeen(t *testing.T) {
-	for m, name := range otherReds {
-		t.Run(strings.ReplaceAll(string(m), " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			if o := try(t, m, name); len(o.Failures) == 0 {
-				t.Errorf("%s does not see the mistake", name)
-			}
-		})
-	}
-}
+func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }
+func TestFurtherMistakesAreSeen(t *testing.T) { proof.FurtherMistakes(t) }
 
 func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 	full := harness("")

@@ -1,7 +1,6 @@
 package domiciletest_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -107,46 +106,13 @@ var otherReds = map[mistake]string{
 	"verifies today":               "verify-denies-before-the-day",
 }
 
-// try runs the named case alone on an adapter with one mistake.
-func try(t *testing.T, m mistake, name string) contracttest.Outcome {
-	t.Helper()
-	for _, c := range domiciletest.Cases(harness(m)) {
-		if c.Name == name {
-			return contracttest.Try(t.Context(), c)
-		}
-	}
-	t.Fatalf("no case is named %s", name)
-	return contracttest.Outcome{}
+var proof = contracttest.Proof[mistake]{
+	Cases: func(m mistake) []contracttest.Case { return domiciletest.Cases(harness(m)) },
+	Reds:  reds, Else: "faults are not found", Further: otherReds,
 }
 
-func TestEachCaseCanFail(t *testing.T) {
-	for _, c := range domiciletest.Cases(harness("")) {
-		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
-			m, ok := reds[c.Name]
-			if !ok {
-				m = "faults are not found" // every fault case must see this one
-			}
-			if c.Why == "" {
-				t.Error("the case does not say why it matters")
-			}
-			if o := try(t, m, c.Name); len(o.Failures) == 0 {
-				t.Errorf("the case does not see the mistake %q", m)
-			}
-		})
-	}
-}
-
-func TestFurtherMistakesAreSeen(t *testing.T) {
-	for m, name := range otherReds {
-		t.Run(strings.ReplaceAll(string(m), " ", "-"), func(t *testing.T) {
-			t.Parallel()
-			if o := try(t, m, name); len(o.Failures) == 0 {
-				t.Errorf("%s does not see the mistake", name)
-			}
-		})
-	}
-}
+func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }
+func TestFurtherMistakesAreSeen(t *testing.T) { proof.FurtherMistakes(t) }
 
 func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 	full := harness("")

@@ -13,75 +13,24 @@ import (
 	"raccordo/contracts/domicile/domiciletest"
 )
 
-// A clock stands still until it is advanced.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(time.Time) (<-chan time.Time, func()) { return nil, func() {} }
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // A mistake is one thing that a register's adapter may get wrong. Each is the least that turns its case red.
 type mistake string
 
 // A register is an adapter and its far side in one, in memory. With no mistake it is right.
 type register struct {
-	*clock
+	*contracttest.Memory
 	mistake mistake
 	log     *slog.Logger
 
 	mu    sync.Mutex
-	fault string
-	left  int // -1: until cleared
-	sent  int
 	asked int
 }
 
 func (r *register) wrong(m mistake) bool { return r.mistake == m }
 
-// Misbehave, Sent, Advance and Clear make it a far side.
-func (r *register) Misbehave(fault string, times int) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fault, r.left = fault, times
-	if times == 0 {
-		r.left = -1
-	}
-	return nil
-}
-
-func (r *register) Clear() { _ = r.Misbehave("", 1) }
-
-func (r *register) Sent(string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sent
-}
-
 // wire is one exchange: what the far side makes of it.
 func (r *register) wire(ctx context.Context) *contracts.Error {
-	r.mu.Lock()
-	r.sent++
-	fault := r.fault
-	if r.left == 0 {
-		fault = ""
-	}
-	if r.left > 0 && fault != "" {
-		r.left--
-	}
-	r.mu.Unlock()
+	fault := r.Exchange()
 	switch fault {
 	case "":
 		return nil
@@ -276,8 +225,8 @@ func (c careless) Submit(ctx context.Context, call *contracts.Call) (contracts.T
 
 func harness(m mistake) domiciletest.Harness {
 	capture := contracttest.NewCapture()
-	r := &register{clock: &clock{now: today}, mistake: m, log: capture.Logger()}
-	run := contracttest.Direct(r, r.clock, contracttest.Advancing(r.Advance))
+	r := &register{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger()}
+	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
 	return domiciletest.Harness{
 		Harness: contracttest.Harness{
 			Runner: careless{run, r}, Far: r, Capture: capture,
