@@ -123,7 +123,8 @@ type Event struct {
 	Source  string          `json:"source,omitempty"` // the adapter instance
 }
 
-// EventSettled is the Kind of the event by which the hub tells a ticket's owner that it was settled; Ref names it.
+// EventSettled is the Kind of the event by which the hub tells a ticket's owner that it was settled; Ref names it. Its
+// Data names operation and state, and the error's kind and code where there is one.
 const EventSettled = "ticket.settled"
 
 // Phases of an Entry.

@@ -120,7 +120,7 @@ func TestAdmitRate(t *testing.T) {
 		_, err := run(t.Context(), aCall(opRead, 1))
 		equal(t, "after", kindOf(t, err, contracts.Throttled).After, 2*time.Second)
 	}
-	clock.add(2 * time.Second)
+	clock.Advance(2 * time.Second)
 	_, err := run(t.Context(), aCall(opRead, 1))
 	ok(t, err)
 	_, err = run(t.Context(), aCall(opRead, 1))
@@ -141,7 +141,7 @@ func TestRefusalsAreSummedByServiceAndMinute(t *testing.T) {
 	_, _ = run(t.Context(), nobody)
 	equal(t, "lines of minutes that are over", len(a.Summed(false)), 0)
 
-	clock.add(time.Minute)
+	clock.Advance(time.Minute)
 	got := a.Summed(false)
 	equal(t, "lines", len(got), 2)
 	equal(t, "first line", got[0], Refusals{Minute: clock.Now().Add(-time.Minute), Denied: 1})
@@ -158,7 +158,7 @@ func TestRefusalsOfAFloodStayBounded(t *testing.T) {
 	for i := range 5 * maxServices {
 		c := aCall(opRead, -1)
 		c.Caller.Service = strings.Repeat("x", i%100) + string(rune('a'+i%26))
-		clock.add(time.Second)
+		clock.Advance(time.Second)
 		_, _ = run(t.Context(), c)
 	}
 	lines, sum := a.Summed(true), 0

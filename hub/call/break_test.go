@@ -166,9 +166,9 @@ func TestBreaksGrowAndAreCapped(t *testing.T) {
 		s := b.State()
 		equal(t, "phase", s.Phase, Open)
 		equal(t, "length", s.Length, want*time.Second)
-		clock.add(s.Length - 1)
+		clock.Advance(s.Length - 1)
 		equal(t, "our own refusal", Refused(through(b, nil)), true)
-		clock.add(1)
+		clock.Advance(1)
 		equal(t, "phase", b.State().Phase, HalfOpen)
 		_ = through(b, contracts.Unavailable)
 	}
@@ -192,19 +192,19 @@ func TestProbesCloseIt(t *testing.T) {
 	clock := newClock()
 	b := newTestBreaker(clock, testBreak())
 	trip(b)
-	clock.add(10 * time.Second)
+	clock.Advance(10 * time.Second)
 	ok(t, through(b, nil))
 	equal(t, "phase after one of two probes", b.State().Phase, HalfOpen)
 	equal(t, "an answer, too", through(b, contracts.NotFound), error(contracts.NotFound))
 	equal(t, "phase", b.State().Phase, Closed)
 
-	clock.add(9 * time.Second) // it fails again before it has held out as long as the break was
+	clock.Advance(9 * time.Second) // it fails again before it has held out as long as the break was
 	trip(b)
 	equal(t, "length", b.State().Length, 20*time.Second)
-	clock.add(20 * time.Second)
+	clock.Advance(20 * time.Second)
 	ok(t, through(b, nil))
 	ok(t, through(b, nil))
-	clock.add(20 * time.Second)
+	clock.Advance(20 * time.Second)
 	trip(b)
 	equal(t, "length after it had held out", b.State().Length, 10*time.Second)
 }
@@ -246,7 +246,7 @@ func TestAProbeThatSaysNothingFreesItsPlace(t *testing.T) {
 	clock := newClock()
 	b := newTestBreaker(clock, testBreak())
 	trip(b)
-	clock.add(10 * time.Second)
+	clock.Advance(10 * time.Second)
 	for range 10 {
 		kindOf(t, through(b, contracts.Errorf(contracts.Throttled, "busy")), contracts.Throttled)
 	}
@@ -282,7 +282,7 @@ func TestByHand(t *testing.T) {
 	equal(t, "after", e.After, time.Minute)
 	s := b.State()
 	equal(t, "phase", s.Phase, Isolated)
-	clock.add(24 * time.Hour)
+	clock.Advance(24 * time.Hour)
 	equal(t, "no time ends it", Refused(through(b, nil)), true)
 	b.Close()
 	ok(t, through(b, nil))
@@ -418,7 +418,7 @@ func TestTheBreakerFollowsItsModel(t *testing.T) {
 				send(rapid.SampledFrom([]error{contracts.Throttled, contracts.Internal, context.Canceled}).Draw(t, "as"))
 			},
 			"time passes": func(t *rapid.T) {
-				clock.add(time.Duration(rapid.Int64Range(0, int64(2*cfg.MaxBreak)).Draw(t, "for")))
+				clock.Advance(time.Duration(rapid.Int64Range(0, int64(2*cfg.MaxBreak)).Draw(t, "for")))
 			},
 			"isolated by hand": func(*rapid.T) {
 				b.Isolate("test")

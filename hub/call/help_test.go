@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,29 +45,14 @@ func aCall(op contracts.Op[question, int], n int) *contracts.Call {
 	return c
 }
 
-// A testClock stands still until told otherwise. Nothing here waits by it.
-type testClock struct {
-	mu  sync.Mutex
-	now time.Time
+// A testClock stands still until told otherwise, and nobody waits by it.
+type testClock struct{ *contracttest.Clock }
+
+func newClock() testClock {
+	return testClock{contracttest.NewClock(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))}
 }
 
-func newClock() *testClock { return &testClock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)} }
-
-func (c *testClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *testClock) set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = t
-}
-
-func (c *testClock) add(d time.Duration) { c.set(c.Now().Add(d)) }
-
-func (c *testClock) Timer(time.Time) (<-chan time.Time, func()) { panic("nobody waits by this clock") }
+func (testClock) Timer(time.Time) (<-chan time.Time, func()) { panic("nobody waits by this clock") }
 
 // A proofs is a Prover that remembers, and fails when told to.
 type proofs struct {

@@ -74,7 +74,7 @@ func TestTheRateGoesByTheClock(t *testing.T) {
 		equal(t, "after", kindOf(t, err, contracts.Throttled).After, 10*time.Second)
 		equal(t, "our own refusal", Refused(err), true)
 	}
-	clock.add(10 * time.Second)
+	clock.Advance(10 * time.Second)
 	_, err := run(t.Context(), aCall(opRead, 1))
 	ok(t, err)
 	equal(t, "tokens", l.State().Tokens, 0)
@@ -147,10 +147,10 @@ func TestADayIsCountedByPurposeAndEndsAtMidnightInRome(t *testing.T) {
 	_, err = run(t.Context(), other)
 	ok(t, err)
 
-	clock.add(14 * time.Hour)
+	clock.Advance(14 * time.Hour)
 	_, err = run(t.Context(), aCall(opRead, 1))
 	ok(t, err)
-	clock.add(-time.Minute) // the clock steps back over midnight: yesterday is as spent as it was
+	clock.Advance(-time.Minute) // the clock steps back over midnight: yesterday is as spent as it was
 	_, err = run(t.Context(), aCall(opRead, 1))
 	kindOf(t, err, contracts.Throttled)
 }
@@ -169,18 +169,18 @@ func TestDaysOfTheNightsWhenTheClocksChange(t *testing.T) {
 			t.Parallel()
 			clock := newClock()
 			_, run := daily(clock, newDayCounts(), 1)
-			clock.set(tt.noon)
+			clock.Set(tt.noon)
 			_, err := run(t.Context(), aCall(opRead, 1))
 			ok(t, err)
 			_, err = run(t.Context(), aCall(opRead, 1))
 			after := kindOf(t, err, contracts.Throttled).After
 			equal(t, "after noon in Rome", after, 12*time.Hour)
-			clock.add(after)
+			clock.Advance(after)
 			_, err = run(t.Context(), aCall(opRead, 1))
 			ok(t, err)
 			_, err = run(t.Context(), aCall(opRead, 1))
 			equal(t, "the next day", kindOf(t, err, contracts.Throttled).After, 24*time.Hour)
-			clock.set(tt.noon.Add(12*time.Hour - tt.hours*time.Hour)) // the midnight that began it
+			clock.Set(tt.noon.Add(12*time.Hour - tt.hours*time.Hour)) // the midnight that began it
 			_, err = run(t.Context(), aCall(opRead, 1))
 			equal(t, "the day's length", kindOf(t, err, contracts.Throttled).After, tt.hours*time.Hour)
 		})

@@ -227,7 +227,7 @@ func TestAnswersAreKeptOnlyWhereConfigured(t *testing.T) {
 			for _, wait := range []time.Duration{59 * time.Second, 2 * time.Second, 0} {
 				_, err := b.run(t.Context(), aCall(opRead, 1))
 				equal(t, "error", err, tt.err)
-				clock.add(wait)
+				clock.Advance(wait)
 			}
 			equal(t, "asked", b.asked, tt.asked)
 			if tt.asked == 2 {

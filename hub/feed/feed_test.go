@@ -285,7 +285,7 @@ func TestRunPullsAtOnceWhileSomethingComesThenAtItsPaceAndBacksOff(t *testing.T)
 	done := make(chan error, 1)
 	go func() { done <- r.feed.Run(ctx, "pec", f) }()
 	next := func() time.Duration {
-		<-r.clock.made // it sleeps
+		<-r.clock.Asked() // it sleeps
 		at, quiet := r.feed.Idle()
 		equal(t, "quiet while it sleeps", quiet, true)
 		return at.Sub(r.clock.Now())
@@ -297,19 +297,17 @@ func TestRunPullsAtOnceWhileSomethingComesThenAtItsPaceAndBacksOff(t *testing.T)
 	if err := r.feed.Run(ctx, "pec", f); contracts.KindOf(err) != contracts.Conflict {
 		t.Errorf("a second puller: %v", err)
 	}
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	first := next()
-	r.clock.advance(first)
+	r.clock.Advance(first)
 	second := next()
 	if first < time.Minute || first > 2*time.Minute || second < time.Minute || second > 4*time.Minute {
 		t.Errorf("waits after failures: %s, %s", first, second)
 	}
-	r.clock.advance(second)
+	r.clock.Advance(second)
 	equal(t, "wait when it works again", next(), time.Minute)
 	at, _ := r.feed.Idle()
-	r.clock.mu.Lock()
-	r.clock.now = at // due, but its timer has not fired yet
-	r.clock.mu.Unlock()
+	r.clock.late.Store(int64(at.Sub(r.clock.Now()))) // due, but its timer has not fired yet
 	if _, quiet := r.feed.Idle(); quiet {
 		t.Error("quiet though a reading is due")
 	}
@@ -356,11 +354,11 @@ func TestEventsGoAfterTheirRetentionOnceTheyWereRead(t *testing.T) {
 		return n
 	}
 	sweep := func(d time.Duration) int {
-		r.clock.advance(d)
+		r.clock.Advance(d)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- r.feed.Run(ctx, "pec", f) }()
-		<-r.clock.made
+		<-r.clock.Asked()
 		cancel()
 		if err := <-done; err != nil {
 			t.Fatal(err)

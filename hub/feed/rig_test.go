@@ -6,66 +6,29 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/hub/feed"
 	"raccordo/hub/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A clock that stands still until it is moved.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[chan time.Time]time.Time
-	made   chan struct{} // a timer was set
-}
-
 var morning = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
-func newClock() *clock {
-	return &clock{now: morning, timers: map[chan time.Time]time.Time{}, made: make(chan struct{}, 100)}
+// A clock whose timers may be late.
+type clock struct {
+	*contracttest.Clock
+	late atomic.Int64 // by so many nanoseconds
 }
 
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(at time.Time) (<-chan time.Time, func()) {
-	ch := make(chan time.Time, 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !at.After(c.now) {
-		ch <- c.now
-	} else {
-		c.timers[ch] = at
-	}
-	c.made <- struct{}{}
-	return ch, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.timers, ch)
-	}
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for ch, at := range c.timers {
-		if !at.After(c.now) {
-			ch <- c.now
-			delete(c.timers, ch)
-		}
-	}
-}
+func (c *clock) Now() time.Time { return c.Clock.Now().Add(time.Duration(c.late.Load())) }
 
 // A folder knows some tickets and notes what it folds into a table, so that a rolled back fold is gone.
 type folder struct {
@@ -116,8 +79,10 @@ type rig struct {
 const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 func open(t testing.TB) *rig {
-	r := &rig{TB: t, path: filepath.Join(t.TempDir(), "hub.db"), clock: newClock(), ledger: &ledger{}, cfg: feed.Default(),
-		folder: &folder{owners: map[string]string{"t1": "core", "t2": "other"}}}
+	r := &rig{
+		TB: t, path: filepath.Join(t.TempDir(), "hub.db"), clock: &clock{Clock: contracttest.NewClock(morning)}, ledger: &ledger{}, cfg: feed.Default(),
+		folder: &folder{owners: map[string]string{"t1": "core", "t2": "other"}},
+	}
 	r.open()
 	return r
 }
@@ -127,7 +92,8 @@ func (r *rig) open() {
 	cfg := store.Default()
 	cfg.Path, cfg.Key, cfg.Reserve = r.path, "secret://env/KEY", 0
 	var err error
-	r.store, err = store.Open(context.Background(), cfg, store.Options{Clock: r.clock,
+	r.store, err = store.Open(context.Background(), cfg, store.Options{
+		Clock:  r.clock,
 		Secret: func(context.Context, contracts.Secret) ([]byte, error) { return []byte(testKey), nil },
 		BeforeCommit: func(n uint64) {
 			if r.commit != nil {

@@ -65,13 +65,13 @@ func TestConcurrentMembersOfWhichSomeFailMakeOneChain(t *testing.T) {
 func TestADayEndsWithTheClockAndNeverBeginsTwice(t *testing.T) {
 	b := newBench(t)
 	b.append(t, entry("a.b", "1")) // 10:00 on the first
-	b.clock.add(14 * time.Hour)
+	b.clock.Advance(14 * time.Hour)
 	b.append(t, entry("a.b", "2")) // 00:00 on the second
-	b.clock.add(-time.Hour)
+	b.clock.Advance(-time.Hour)
 	b.append(t, entry("a.b", "3")) // back to the first: stays in the second's segment
-	b.clock.add(25 * time.Hour)
+	b.clock.Advance(25 * time.Hour)
 	b.append(t, entry("a.b", "4")) // 00:00 on the third
-	b.clock.add(240 * time.Hour)
+	b.clock.Advance(240 * time.Hour)
 	b.append(t, entry("a.b", "5")) // days without entries have no segment
 	r, err := b.Verify(t.Context())
 	if err != nil || r.Segments != 4 || r.Entries != 5 {

@@ -3,38 +3,18 @@ package ledger_test
 import (
 	"context"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/hub/ledger"
 	"raccordo/hub/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// A clock stands where it is put.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(time.Time) (<-chan time.Time, func()) { return nil, func() {} }
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 const (
 	storeKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -57,13 +37,13 @@ type bench struct {
 	*ledger.Ledger
 	st    *store.Store
 	cfg   store.Config
-	clock *clock
+	clock *contracttest.Clock
 }
 
 func newBench(t testing.TB, change ...func(*store.Config, *ledger.Config)) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bench{cfg: store.Default(), clock: &clock{now: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)}}
+	b := &bench{cfg: store.Default(), clock: contracttest.NewClock(time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC))}
 	b.cfg.Path, b.cfg.Head, b.cfg.Key, b.cfg.Reserve = filepath.Join(dir, "hub.db"), filepath.Join(dir, "head.json"), "secret://env/STORE", 0
 	lc := ledger.Default()
 	lc.Key = "secret://env/SIGN"
@@ -118,7 +98,7 @@ func (b *bench) days(t testing.TB, days, n int) {
 	t.Helper()
 	for d := range days {
 		if d > 0 {
-			b.clock.add(24 * time.Hour)
+			b.clock.Advance(24 * time.Hour)
 		}
 		for range n {
 			b.append(t, entry("domicile.lookup", "t1"))

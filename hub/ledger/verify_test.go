@@ -227,9 +227,9 @@ func TestRetentionDropsWholeDaysAndTheRestVerifies(t *testing.T) {
 	if err != nil || r.Dropped != 2 || r.Entries != 10 || r.Last != 16 {
 		t.Errorf("report %+v, error %v; want 2 dropped, 10 entries (one of them the operator's), last 16", r, err)
 	}
-	b.clock.add(24 * time.Hour)
+	b.clock.Advance(24 * time.Hour)
 	b.append(t, entry("domicile.lookup", "t1"))
-	b.clock.add(72 * time.Hour)
+	b.clock.Advance(72 * time.Hour)
 	b.append(t, entry("domicile.lookup", "t1"))
 	if n, err := b.Drop(t.Context(), 1, who, "the operator's entry of the first time goes too"); err != nil || n != 4 {
 		t.Fatalf("dropped %d segments (%v), want 4", n, err)

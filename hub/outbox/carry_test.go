@@ -142,7 +142,7 @@ func TestAfterIsHonouredAndJitterSpreadsTheRest(t *testing.T) {
 	r.open().start()
 	id := r.submit(newCall(opRead, "k", ask{})).ID
 	equal(t, "first wait", r.quiet().Sub(morning), time.Hour)
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	equal(t, "second wait", r.quiet().Sub(morning), time.Hour+2*time.Second)
 	r.settled(id)
 }
@@ -242,11 +242,11 @@ func TestADeadlineThatPassesEndsNothing(t *testing.T) {
 		}
 		return s.DueSoon, s.Overdue
 	}
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.quiet()
 	soon, over := stats()
 	equal(t, "soon, over", [2]int{soon, over}, [2]int{1, 0})
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	r.quiet()
 	soon, over = stats()
 	equal(t, "soon, over", [2]int{soon, over}, [2]int{0, 1})
@@ -320,7 +320,7 @@ func TestWhatEachKindOfErrorMakesOfATicket(t *testing.T) {
 			equal(t, "state", r.state(id), c.want)
 			r.stop()
 			if c.want == uncertain {
-				r.clock.advance(100 * time.Hour)
+				r.clock.Advance(100 * time.Hour)
 				r.reopen().start()
 				equal(t, "state later", r.state(id), uncertain)
 				equal(t, "exchanges", n.Load(), 1)

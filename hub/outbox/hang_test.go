@@ -40,7 +40,7 @@ func TestAWorkerThatHangsLosesItsTicket(t *testing.T) {
 			r.open().start()
 			id := r.submit(newCall(c.op, "k", ask{})).ID
 			<-began
-			r.clock.advance(1000 * time.Hour) // says nothing about whether the worker lives
+			r.clock.Advance(1000 * time.Hour) // says nothing about whether the worker lives
 			mono.Add(int64(r.cfg.CallFor + r.cfg.Lease))
 			r.box.Beat(t.Context())
 			equal(t, "state within its time", r.ticket(id).State, contracts.StateRunning)

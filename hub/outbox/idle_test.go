@@ -34,7 +34,7 @@ func TestIdleSeesWhatIsDueBeforeAnybodyClaimsIt(t *testing.T) {
 	r.quiet()
 	r.stop()
 	idle("backing off", true, morning.Add(time.Hour))
-	r.clock.advance(time.Hour)
+	r.clock.Advance(time.Hour)
 	idle("due again, nobody at work", false, time.Time{})
 	r.start()
 	equal(t, "state", r.state(id), contracts.StateDone)
@@ -126,7 +126,7 @@ func TestStatsCount(t *testing.T) {
 	r.submit(newCall(opRead, "1", ask{Who: "bad"}))
 	r.submit(newCall(opRead, "2", ask{}))
 	r.quiet()
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	s, err := r.box.Stats(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestSettledTicketsGoAfterTheirRetention(t *testing.T) {
 	r.open().start()
 	old := r.many(opRead, 450, nil)
 	r.quiet()
-	r.clock.advance(25 * time.Hour)
+	r.clock.Advance(25 * time.Hour)
 	fresh := r.submit(newCall(opRead, "fresh", ask{})).ID
 	r.settled(fresh)
 	r.stop()

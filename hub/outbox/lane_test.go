@@ -114,7 +114,7 @@ func TestAKeyedLanesHeadIsTheMostUrgentAndReadyOne(t *testing.T) {
 	put("b", 2*time.Hour)
 	r.start()
 	r.quiet()
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.quiet()
 	lines(t, "order", w.seen(), "a", "b", "c", "a")
 	put("d", 5*time.Hour)
@@ -141,7 +141,7 @@ func TestAThrottledLanePausesAlone(t *testing.T) {
 	r.start()
 	equal(t, "next", r.quiet().Sub(morning), time.Minute)
 	equal(t, "exchanges", len(w.seen()), 2)
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.jump(time.Hour, nil)
 	equal(t, "exchanges", len(w.seen()), 102)
 }

@@ -207,7 +207,7 @@ func TestAPartialListWaitsForGatherForAndAFullOneDoesNot(t *testing.T) {
 	equal(t, "next", r.quiet().Sub(morning), 2*time.Second)
 	lists, singles := g.counts()
 	equal(t, "lists, singles", [2]int{lists, singles}, [2]int{1, 0})
-	r.clock.advance(2 * time.Second)
+	r.clock.Advance(2 * time.Second)
 	r.quiet()
 	lists, singles = g.counts()
 	equal(t, "lists, singles", [2]int{lists, singles}, [2]int{2, 0})

@@ -183,9 +183,9 @@ func TestLanesCrashesAndEventsInAnyOrder(t *testing.T) {
 			"submit again": submit,
 			"advance": func(rt *rapid.T) {
 				r.quiet()
-				r.clock.advance(time.Duration(rapid.IntRange(1, 7200).Draw(rt, "seconds")) * time.Second)
+				r.clock.Advance(time.Duration(rapid.IntRange(1, 7200).Draw(rt, "seconds")) * time.Second)
 			},
-			"set back": func(*rapid.T) { r.clock.advance(-time.Hour) },
+			"set back": func(*rapid.T) { r.clock.Advance(-time.Hour) },
 			"events": func(rt *rapid.T) {
 				if _, err := r.feed.Pull(context.Background(), "x", m); err != nil {
 					rt.Fatal(err)

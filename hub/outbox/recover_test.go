@@ -103,7 +103,7 @@ func (r *rig) all(horizon time.Duration) {
 		if next.IsZero() || next.After(end) {
 			return
 		}
-		r.clock.set(next)
+		r.clock.Set(next)
 	}
 }
 
@@ -334,7 +334,7 @@ func TestAForeignLeaseIsWaitedOutInMonotonicTimeAlone(t *testing.T) {
 		return second.ticket(id)
 	}
 	for _, step := range []time.Duration{0, time.Hour, -2 * time.Hour, 25 * time.Hour} {
-		r.clock.advance(step)
+		r.clock.Advance(step)
 		equal(t, fmt.Sprint("state when the clock was set by ", step), look(time.Second).State, contracts.StateRunning)
 	}
 	equal(t, "state after a lease of silence", look(6*time.Second).State, contracts.StateQueued)
@@ -366,13 +366,13 @@ func TestTheClockSteppingFreesNothingAndRepeatsNothing(t *testing.T) {
 			r.open().start()
 			long := r.submit(newCall(opOnce, "long", ask{Who: "long"})).ID
 			<-began
-			r.clock.advance(step)
+			r.clock.Advance(step)
 			other := r.submit(newCall(opOnce, "other", ask{})).ID
 			if _, err := r.box.Wait(t.Context(), other); err != nil {
 				t.Fatal(err)
 			}
 			equal(t, "state", r.ticket(long).State, contracts.StateRunning)
-			r.clock.advance(-step)
+			r.clock.Advance(-step)
 			close(goOn)
 			equal(t, "state", r.state(long), contracts.StateDone)
 			equal(t, "exchanges", n.Load(), 2)
@@ -392,15 +392,15 @@ func TestAClockSetBackDelaysNoListAndRunsNothingEarly(t *testing.T) {
 	ids := r.many(opRead, 30, nil)
 	r.submit(newCall(opWrite, "w", ask{}))
 	r.quiet()
-	r.clock.advance(-time.Hour)
+	r.clock.Advance(-time.Hour)
 	r.box.Ring()
 	r.quiet()
 	r.allDone(ids)
 	equal(t, "exchanges", n.Load(), 1)
-	r.clock.advance(time.Hour + 9*time.Minute)
+	r.clock.Advance(time.Hour + 9*time.Minute)
 	r.quiet()
 	equal(t, "exchanges before its time", n.Load(), 1)
-	r.clock.advance(time.Minute)
+	r.clock.Advance(time.Minute)
 	r.quiet()
 	equal(t, "exchanges at its time", n.Load(), 2)
 }

@@ -90,7 +90,7 @@ func TestAnEventDuringTheQuestionCounts(t *testing.T) {
 	r.desk.bind("pec", b)
 	r.open().start()
 	id := r.submit(newCall(opOnce, "k", ask{Who: "a"})).ID
-	r.clock.set(r.quiet())
+	r.clock.Set(r.quiet())
 	<-asking
 	r.tell("pec", event("1", "delivered", id))
 	close(goOn)

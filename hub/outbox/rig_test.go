@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/hub/feed"
 	"raccordo/hub/outbox"
 	"raccordo/hub/store"
@@ -28,53 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A clock that stands still until it is moved.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[chan time.Time]time.Time
-}
-
 var morning = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-
-func newClock() *clock { return &clock{now: morning, timers: map[chan time.Time]time.Time{}} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Timer(at time.Time) (<-chan time.Time, func()) {
-	ch := make(chan time.Time, 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !at.After(c.now) {
-		ch <- c.now
-		return ch, func() {}
-	}
-	c.timers[ch] = at
-	return ch, func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.timers, ch)
-	}
-}
-
-// set moves the clock, in whichever direction, and fires what has come due.
-func (c *clock) set(to time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = to
-	for ch, at := range c.timers {
-		if !at.After(to) {
-			ch <- to
-			delete(c.timers, ch)
-		}
-	}
-}
-
-func (c *clock) advance(d time.Duration) { c.set(c.Now().Add(d)) }
 
 // The operations of an imaginary need.
 type ask struct {
@@ -221,7 +176,7 @@ func (l *late) Fold(tx *store.Tx, instance string, e contracts.Event) (string, e
 type rig struct {
 	testing.TB
 	path   string
-	clock  *clock
+	clock  *contracttest.Clock
 	desk   *desk
 	ledger *ledger
 	store  *store.Store
@@ -245,7 +200,7 @@ func newRig(t testing.TB) *rig {
 	if t, ok := t.(*testing.T); ok && os.Getenv(crashDir) == "" {
 		t.Parallel()
 	}
-	r := &rig{TB: t, path: filepath.Join(t.TempDir(), "hub.db"), clock: newClock(), desk: newDesk(), ledger: &ledger{}, cfg: testConfig()}
+	r := &rig{TB: t, path: filepath.Join(t.TempDir(), "hub.db"), clock: contracttest.NewClock(morning), desk: newDesk(), ledger: &ledger{}, cfg: testConfig()}
 	r.opt.SetJitter(func() float64 { return 1 })
 	return r
 }
@@ -384,7 +339,7 @@ func (r *rig) jump(horizon time.Duration, done func() bool) {
 			}
 			return
 		}
-		r.clock.set(next)
+		r.clock.Set(next)
 	}
 }
 

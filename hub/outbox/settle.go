@@ -337,10 +337,7 @@ func heldSums(tx *store.Tx, id string) (sums []contracts.Sum, err error) {
 	return sums, rows.Err()
 }
 
-// EventSettled is the kind of the event by which a ticket's owner hears that it was settled. Its Data names operation
-// and state, and the error's kind and code where there is one.
-const EventSettled = "ticket.settled"
-
+// tell lets a ticket's owner hear that it was settled.
 func (b *Box) tell(tx *store.Tx, r *row, who contracts.Caller, now int64) error {
 	what := struct {
 		Op    string          `json:"op"`
@@ -357,6 +354,6 @@ func (b *Box) tell(tx *store.Tx, r *row, who contracts.Caller, now int64) error 
 	}
 	return b.teller.Tell(tx, contracts.Event{
 		ID:   r.id + "." + strconv.Itoa(r.heard) + "." + strconv.FormatInt(r.fence, 10) + "." + string(r.state),
-		Kind: EventSettled, Ref: r.id, Subject: who.Case, Owner: r.owner, At: instant(now), Data: data,
+		Kind: contracts.EventSettled, Ref: r.id, Subject: who.Case, Owner: r.owner, At: instant(now), Data: data,
 	})
 }

@@ -16,36 +16,17 @@ import (
 
 	"raccordo/adapters/internal/wire"
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hand is a clock moved by hand.
-type hand struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newHand() *hand { return &hand{now: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)} }
-
-func (h *hand) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hand) Timer(time.Time) (<-chan time.Time, func()) {
-	return make(chan time.Time), func() {}
-}
-
-func (h *hand) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
+func newClock() *contracttest.Clock {
+	return contracttest.NewClock(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC))
 }
 
 // cache counts fetches of tokens that live for life; fail, when set, is what a fetch says.
-func cache(t *testing.T, clock *hand, life time.Duration, fail func() error) (*Cache, *atomic.Int32) {
+func cache(t *testing.T, clock *contracttest.Clock, life time.Duration, fail func() error) (*Cache, *atomic.Int32) {
 	t.Helper()
 	var n atomic.Int32
 	c := New(Options{
@@ -75,15 +56,15 @@ func must(t *testing.T, c *Cache, key string) Token {
 
 func TestATokenIsKeptUntilTwoMinutesBeforeItsEnd(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	c, n := cache(t, clock, 10*time.Minute, nil)
 	must(t, c, "a")
-	clock.advance(8*time.Minute - time.Second)
+	clock.Advance(8*time.Minute - time.Second)
 	must(t, c, "a")
 	if n.Load() != 1 {
 		t.Fatalf("%d fetches, want 1", n.Load())
 	}
-	clock.advance(time.Second)
+	clock.Advance(time.Second)
 	must(t, c, "a")
 	must(t, c, "b")
 	if n.Load() != 3 {
@@ -93,11 +74,11 @@ func TestATokenIsKeptUntilTwoMinutesBeforeItsEnd(t *testing.T) {
 
 func TestAShortTokenIsNotFetchedForEveryCall(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	c, n := cache(t, clock, time.Minute, nil) // shorter than the early renewal
 	for range 10 {
 		must(t, c, "a")
-		clock.advance(4 * time.Second)
+		clock.Advance(4 * time.Second)
 	}
 	if n.Load() != 1 {
 		t.Errorf("%d fetches within three quarters of a life, want 1", n.Load())
@@ -106,7 +87,7 @@ func TestAShortTokenIsNotFetchedForEveryCall(t *testing.T) {
 
 func TestWhileARenewalFailsTheOldTokenServes(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	var down atomic.Bool
 	c, _ := cache(t, clock, 10*time.Minute, func() error {
 		if down.Load() {
@@ -116,11 +97,11 @@ func TestWhileARenewalFailsTheOldTokenServes(t *testing.T) {
 	})
 	first := must(t, c, "a")
 	down.Store(true)
-	clock.advance(9 * time.Minute)
+	clock.Advance(9 * time.Minute)
 	if second := must(t, c, "a"); second != first {
 		t.Error("another token while none could be had")
 	}
-	clock.advance(time.Minute)
+	clock.Advance(time.Minute)
 	if _, err := c.Get(t.Context(), "a"); contracts.KindOf(err) != contracts.Unavailable {
 		t.Errorf("an ended token served: %v", err)
 	}
@@ -128,7 +109,7 @@ func TestWhileARenewalFailsTheOldTokenServes(t *testing.T) {
 
 func TestARefusalWithAWaitIsNotAskedAgainBeforeItsEnd(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	c, n := cache(t, clock, 10*time.Minute, func() error {
 		return &contracts.Error{Kind: contracts.Throttled, After: time.Minute}
 	})
@@ -138,7 +119,7 @@ func TestARefusalWithAWaitIsNotAskedAgainBeforeItsEnd(t *testing.T) {
 		if !errors.As(err, &e) || e.Kind != contracts.Throttled || e.After != left {
 			t.Fatalf("%v, want throttled for %v", err, left)
 		}
-		clock.advance(30 * time.Second)
+		clock.Advance(30 * time.Second)
 	}
 	if n.Load() != 1 {
 		t.Errorf("%d fetches, want 1", n.Load())
@@ -150,7 +131,7 @@ func TestARefusalWithAWaitIsNotAskedAgainBeforeItsEnd(t *testing.T) {
 
 func TestOneFetchForAllWhoWaitAndNoneIsHeldByAnother(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	begun, let := make(chan struct{}), make(chan struct{})
 	var n atomic.Int32
 	c := New(Options{Clock: clock, Timeout: 5 * time.Second, Fetch: func(ctx context.Context, _ string) (Token, error) {
@@ -191,7 +172,7 @@ func TestOneFetchForAllWhoWaitAndNoneIsHeldByAnother(t *testing.T) {
 
 func TestTenThousandCallsWithinOneLifeFetchOnce(t *testing.T) {
 	t.Parallel()
-	c, n := cache(t, newHand(), 10*time.Minute, nil)
+	c, n := cache(t, newClock(), 10*time.Minute, nil)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -211,7 +192,7 @@ func TestTenThousandCallsWithinOneLifeFetchOnce(t *testing.T) {
 func TestClosingEndsAFetch(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{})
-	c := New(Options{Clock: newHand(), Timeout: time.Hour, Fetch: func(ctx context.Context, _ string) (Token, error) {
+	c := New(Options{Clock: newClock(), Timeout: time.Hour, Fetch: func(ctx context.Context, _ string) (Token, error) {
 		close(begun)
 		<-ctx.Done()
 		return Token{}, contracts.Errorf(contracts.Unavailable, "closed")
@@ -264,7 +245,7 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c, fetches := cache(t, newHand(), time.Hour, nil)
+			c, fetches := cache(t, newClock(), time.Hour, nil)
 			w, seen := supplier(t, tc.refused)
 			resp, err := c.Do(t.Context(), w, "a", &wire.Request{Method: "GET", Route: "GET /"})
 			if err != nil {
@@ -280,7 +261,7 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 
 func TestDroppingAnOldTokenKeepsTheNewOne(t *testing.T) {
 	t.Parallel()
-	c, n := cache(t, newHand(), time.Hour, nil)
+	c, n := cache(t, newClock(), time.Hour, nil)
 	old := must(t, c, "a")
 	c.Drop("a", old)
 	fresh := must(t, c, "a")
