@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
 	mock "raccordo/mocks/inad"
 	"raccordo/mocks/lab"
@@ -31,7 +32,7 @@ func chosen(capacity domicile.Capacity, preference, body string) (domicile.Answe
 	if err := decodeBody([]byte(body), &x); err != nil {
 		return domicile.Answer{}, err
 	}
-	a := &Adapter{cfg: Config{Preference: preference}, env: contracts.Env{Clock: still{benchNow}, Log: quiet()}}
+	a := &Adapter{cfg: Config{Preference: preference}, env: contracts.Env{Clock: contracttest.NewClock(benchNow), Log: quiet()}}
 	return a.answer(context.Background(), capacity, &x)
 }
 

@@ -115,14 +115,6 @@ func claim(story string, n int, at time.Time) domicile.Claim {
 	return domicile.Claim{Subject: q.Subject, Capacity: q.Capacity, Address: address(lab.Who(story).INAD[n].Address), At: at}
 }
 
-// still is a clock that stands.
-type still struct{ now time.Time }
-
-func (s still) Now() time.Time { return s.now }
-func (s still) Timer(time.Time) (<-chan time.Time, func()) {
-	return make(chan time.Time), func() {}
-}
-
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // hold is a Hold that is only an id.

@@ -14,6 +14,7 @@ package inipec
 import (
 	"context"
 	"crypto"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -158,7 +159,9 @@ func (c *Config) Open(ctx context.Context, env contracts.Env) (contracts.Adapter
 	if pub, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(key.Public()) {
 		return fail(contracts.Faultf("certificate", "is not that of key"))
 	}
-	if a.sign, err = newSigner(key, leaf); err != nil {
+	// WSPA wants the certificate in the header, and no kid.
+	x5c := []string{base64.StdEncoding.EncodeToString(leaf.Raw)}
+	if a.sign, err = keys.RS256(key, map[string]any{"use": "sig", "x5c": x5c}); err != nil {
 		return fail(contracts.Faultf("key", "%v", err))
 	}
 	if a.wire, err = wire.Open(ctx, c.HTTP, a.env); err != nil {

@@ -3,18 +3,13 @@ package inipec
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
 
 	"raccordo/adapters/internal/bearer"
 	"raccordo/adapters/internal/wire"
@@ -24,24 +19,6 @@ import (
 // assertionLife is what the largest public client uses: below the manual's limit of 10 minutes on either side, so that
 // a clock that is a few minutes wrong does no harm.
 const assertionLife = 6 * time.Minute
-
-// newSigner signs as WSPA wants it: the certificate in the header, no kid.
-func newSigner(key crypto.Signer, leaf *x509.Certificate) (func([]byte) (string, error), error) {
-	opt := (&jose.SignerOptions{}).WithType("JWT").
-		WithHeader("use", "sig").
-		WithHeader("x5c", []string{base64.StdEncoding.EncodeToString(leaf.Raw)})
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: cryptosigner.Opaque(key)}, opt)
-	if err != nil {
-		return nil, err
-	}
-	return func(payload []byte) (string, error) {
-		jws, err := signer.Sign(payload)
-		if err != nil {
-			return "", err
-		}
-		return jws.CompactSerialize()
-	}, nil
-}
 
 type claims struct {
 	Aud   string `json:"aud"`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
 	mock "raccordo/mocks/inipec"
 	"raccordo/mocks/lab"
@@ -293,24 +294,13 @@ func TestLoginFailures(t *testing.T) {
 func TestTheTrackingIdStandsInTheTrail(t *testing.T) {
 	t.Parallel()
 	_, _, a := open(t, nil)
-	tr := &trail{}
+	tr := &contracttest.Trail{}
 	if _, err := a.start(contracts.WithTrail(asking(t.Context()), tr), []domicile.Query{query("company-with-pec")}); err != nil {
 		t.Fatal(err)
 	}
-	if len(tr.all) != 1 || tr.all[0].RemoteID == "" || !tr.all[0].Sent || tr.all[0].RequestSum.IsZero() {
-		t.Errorf("%+v: want the list's own attempt with InfoCamere's id, and no login", tr.all)
+	if all := tr.Attempts(); len(all) != 1 || all[0].RemoteID == "" || !all[0].Sent || all[0].RequestSum.IsZero() {
+		t.Errorf("%+v: want the list's own attempt with InfoCamere's id, and no login", all)
 	}
-}
-
-type trail struct {
-	mu  sync.Mutex
-	all []contracts.Attempt
-}
-
-func (t *trail) Attempt(a contracts.Attempt) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all = append(t.all, a)
 }
 
 func TestAFullLotIsSplitWhereItNeedsMoreCodes(t *testing.T) {

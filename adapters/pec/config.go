@@ -3,18 +3,16 @@ package pec
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"raccordo/adapters/internal/mail"
+	"raccordo/adapters/internal/peers"
 	"raccordo/contracts"
 	"raccordo/contracts/delivery"
 )
@@ -150,7 +148,7 @@ func (v *validation) file(path, name string, required bool) {
 		}
 		return
 	}
-	if _, err := readPool(name); err != nil {
+	if _, err := peers.Authorities(name); err != nil {
 		v.fault(path, "%v", err)
 	}
 }
@@ -220,46 +218,20 @@ func (v *validation) server(at, implicit, a, starttls, b string) {
 		v.fault(path, "want host:port")
 		return
 	}
-	if v.env == contracts.Produzione && testHost(host) {
-		v.fault(path, "%s does not speak with loopback, private or test hosts", v.env)
+	if err := peers.HostFault(v.env, path, host); err != nil {
+		v.faults = append(v.faults, err)
 	}
-}
-
-// testHost knows the names reserved by RFC 2606 and RFC 6761, and addresses that no provider can have.
-func testHost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if ip, err := netip.ParseAddr(host); err == nil {
-		ip = ip.Unmap()
-		return !ip.IsGlobalUnicast() || ip.IsPrivate()
-	}
-	switch host[strings.LastIndexByte(host, '.')+1:] {
-	case "localhost", "test", "example", "invalid", "local", "internal":
-		return true
-	}
-	return false
-}
-
-func readPool(name string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(name)
-	if err != nil {
-		return nil, errors.New("cannot read the file")
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("holds no PEM certificate")
-	}
-	return pool, nil
 }
 
 // Open makes the adapter. It reads the certificate files and does no network I/O.
 func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, error) {
-	roots, err := readPool(c.Roots)
+	roots, err := peers.Authorities(c.Roots)
 	if err != nil {
 		return nil, contracts.Errorf(contracts.Invalid, "open: roots: %w", err)
 	}
 	servers := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CA != "" {
-		if servers.RootCAs, err = readPool(c.CA); err != nil {
+		if servers.RootCAs, err = peers.Authorities(c.CA); err != nil {
 			return nil, contracts.Errorf(contracts.Invalid, "open: ca: %w", err)
 		}
 	}

@@ -25,11 +25,7 @@ func (a *Adapter) ask(ctx context.Context, m delivery.Message) (delivery.Dispatc
 	if hold == nil {
 		return delivery.Dispatch{}, contracts.Errorf(contracts.Internal, "resolve: no hold in the context")
 	}
-	b, ok := a.box(m.Sender)
-	if !ok {
-		return delivery.Dispatch{}, a.covers(m)
-	}
-	id, err := messageID(hold.ID(), b.address)
+	b, id, err := a.sender(hold, m)
 	if err != nil {
 		return delivery.Dispatch{}, err
 	}

@@ -35,11 +35,7 @@ func (a *Adapter) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 	if !m.Digest.IsZero() {
 		return delivery.Dispatch{}, contracts.Errorf(contracts.Invalid, "send: the message's text was erased; it cannot be sent again")
 	}
-	b, ok := a.box(m.Sender)
-	if !ok {
-		return delivery.Dispatch{}, a.covers(m)
-	}
-	id, err := messageID(hold.ID(), b.address)
+	b, id, err := a.sender(hold, m)
 	if err != nil {
 		return delivery.Dispatch{}, err
 	}
@@ -60,6 +56,16 @@ func (a *Adapter) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 	d := sent(b, id, m, a.env.Clock.Now())
 	d.Sum = contracts.SumOf(frozen)
 	return d, nil
+}
+
+// sender gives the mailbox that speaks for the message, and the Message-ID, which derives from the ticket.
+func (a *Adapter) sender(hold contracts.Hold, m delivery.Message) (*mailbox, string, error) {
+	b, ok := a.box(m.Sender)
+	if !ok {
+		return nil, "", a.covers(m)
+	}
+	id, err := messageID(hold.ID(), b.address)
+	return b, id, err
 }
 
 // sent is the dispatch of a message that the server has just taken.

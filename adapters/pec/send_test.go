@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/delivery"
 	"raccordo/mocks/lab"
 	mock "raccordo/mocks/pec"
@@ -43,19 +44,8 @@ func (h *hold) Keep(_ context.Context, name string, make func() ([]byte, error))
 }
 func (h *hold) Depart(context.Context) error { h.departed++; return h.lost }
 
-type trail struct {
-	mu       sync.Mutex
-	attempts []contracts.Attempt
-}
-
-func (r *trail) Attempt(a contracts.Attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.attempts = append(r.attempts, a)
-}
-
-func with(t *testing.T, h contracts.Hold) (context.Context, *trail) {
-	r := &trail{}
+func with(t *testing.T, h contracts.Hold) (context.Context, *contracttest.Trail) {
+	r := &contracttest.Trail{}
 	return contracts.WithTrail(contracts.WithHold(t.Context(), h), r), r
 }
 
@@ -76,7 +66,7 @@ func TestSendAnswersWhatIsKnownSoFar(t *testing.T) {
 	if len(got) != 1 || got[0].MessageID != d.MessageID || !got[0].Accepted || got[0].Sum != contracts.SumOf(h.kept[keptMessage]).String() || h.departed != 1 {
 		t.Errorf("the provider took %+v; departed %d times; want the frozen bytes once", got, h.departed)
 	}
-	if a := trail.attempts; len(a) != 1 || !a[0].Sent || a[0].Status != "250 2.0.0" || a[0].RemoteID == "" || a[0].RequestSum != contracts.SumOf(h.kept[keptMessage]) {
+	if a := trail.Attempts(); len(a) != 1 || !a[0].Sent || a[0].Status != "250 2.0.0" || a[0].RemoteID == "" || a[0].RequestSum != contracts.SumOf(h.kept[keptMessage]) {
 		t.Errorf("trail %+v", a)
 	}
 }
@@ -228,7 +218,7 @@ func TestReplyDecidesWhatToConclude(t *testing.T) {
 			if h.departed != tc.depart {
 				t.Errorf("departed %d times, want %d", h.departed, tc.depart)
 			}
-			if a := trail.attempts; len(a) != 1 || a[0].Sent != tc.sent || a[0].Status == "" {
+			if a := trail.Attempts(); len(a) != 1 || a[0].Sent != tc.sent || a[0].Status == "" {
 				t.Errorf("trail %+v, want sent %t", a, tc.sent)
 			}
 			// The next message finds a connection that works, and the bytes are the same.
@@ -251,8 +241,8 @@ func TestNothingLeavesWithoutDeparture(t *testing.T) {
 	h.lost = contracts.Errorf(contracts.Canceled, "depart: the lease is lost")
 	ctx, trail := with(t, h)
 	_, err := w.Send(ctx, to("rossi@pec.cittadini.test"))
-	if contracts.KindOf(err) != contracts.Canceled || len(w.mock.Accepted()) != 0 || trail.attempts[0].Sent {
-		t.Errorf("%v, taken %d, trail %+v", err, len(w.mock.Accepted()), trail.attempts)
+	if contracts.KindOf(err) != contracts.Canceled || len(w.mock.Accepted()) != 0 || trail.Attempts()[0].Sent {
+		t.Errorf("%v, taken %d, trail %+v", err, len(w.mock.Accepted()), trail.Attempts())
 	}
 	h.lost = nil
 	if _, err := w.Send(ctx, to("rossi@pec.cittadini.test")); err != nil {

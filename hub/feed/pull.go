@@ -224,7 +224,7 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 		f.mu.Unlock()
 	}()
 	every := max(from.Every(), time.Second)
-	wait := every
+	var wait time.Duration
 	var swept time.Time
 	for failures := 0; ; {
 		n, err := f.Pull(ctx, instance, from)

@@ -1,4 +1,4 @@
-// Package keys reads private keys and certificates from PEM. Keys are crypto.Signer everywhere, so that a file, a
+// Package keys reads private keys and certificates from PEM, and signs with them. Keys are crypto.Signer everywhere, so that a file, a
 // token (PKCS#11) or a remote signer fit alike.
 //
 // Source: RFC 7468 (PEM), RFC 5958 (PKCS#8), RFC 8017 appendix A.1.2 (PKCS#1), RFC 5915 (EC).

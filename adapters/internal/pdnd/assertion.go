@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
 
 	"raccordo/contracts"
 )
@@ -33,21 +32,6 @@ func Thumbprint(public crypto.PublicKey) (string, error) {
 		return "", errors.New("key has no thumbprint")
 	}
 	return base64.RawURLEncoding.EncodeToString(sum), nil
-}
-
-func newSigner(key crypto.Signer, kid string) (func([]byte) (string, error), error) {
-	opt := (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", kid)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: cryptosigner.Opaque(key)}, opt)
-	if err != nil {
-		return nil, err
-	}
-	return func(payload []byte) (string, error) {
-		jws, err := signer.Sign(payload)
-		if err != nil {
-			return "", err
-		}
-		return jws.CompactSerialize()
-	}, nil
 }
 
 type digestClaim struct {

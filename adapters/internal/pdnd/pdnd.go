@@ -185,7 +185,7 @@ func Open(ctx context.Context, cfg Config, env contracts.Env) (*Client, error) {
 			return fail(contracts.Faultf("voucher.key", "%v", err))
 		}
 	}
-	if c.sign, err = newSigner(signer, c.kid); err != nil {
+	if c.sign, err = keys.RS256(signer, map[string]any{"kid": c.kid}); err != nil {
 		return fail(contracts.Faultf("voucher.key", "%v", err))
 	}
 	if c.wire, err = wire.Open(ctx, cfg.http(env.Environment), env); err != nil {

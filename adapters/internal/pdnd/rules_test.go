@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"raccordo/adapters/internal/keys"
 )
 
 const (
@@ -36,7 +38,7 @@ func newSigning(t testing.TB) signing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sign, err := newSigner(key, id)
+	sign, err := keys.RS256(key, map[string]any{"kid": id})
 	if err != nil {
 		t.Fatal(err)
 	}

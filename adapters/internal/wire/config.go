@@ -2,16 +2,14 @@ package wire
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
+	"raccordo/adapters/internal/peers"
 	"raccordo/contracts"
 )
 
@@ -61,7 +59,7 @@ func (c *Config) Validate(env contracts.Environment, path string) error {
 		faults = append(faults, contracts.Faultf(at(field), format, args...))
 	}
 	if c.CA != "" {
-		if _, err := roots(c.CA); err != nil {
+		if _, err := peers.Authorities(c.CA); err != nil {
 			fault("ca", "%v", err)
 		}
 	}
@@ -123,43 +121,13 @@ func EndpointFault(env contracts.Environment, path, endpoint string) error {
 	if u.Scheme == "http" {
 		return contracts.Faultf(path, "%s speaks https only", env)
 	}
-	if testHost(u.Hostname()) {
-		return contracts.Faultf(path, "%s does not speak with loopback, private or test hosts", env)
-	}
-	return nil
-}
-
-// testHost knows the names reserved by RFC 2606 and RFC 6761, and addresses that no supplier can have.
-func testHost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if ip, err := netip.ParseAddr(host); err == nil {
-		ip = ip.Unmap()
-		return !ip.IsGlobalUnicast() || ip.IsPrivate()
-	}
-	top := host[strings.LastIndexByte(host, '.')+1:]
-	switch top {
-	case "localhost", "test", "example", "invalid", "local", "internal":
-		return true
-	}
-	return false
-}
-
-func roots(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, errors.New("cannot read the file")
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New("holds no PEM certificate")
-	}
-	return pool, nil
+	return peers.HostFault(env, path, u.Hostname())
 }
 
 func (c *Config) tls(key func(contracts.Secret) ([]byte, error)) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12} // ModI, ID_AUTH_CHANNEL_01
 	if c.CA != "" {
-		pool, err := roots(c.CA)
+		pool, err := peers.Authorities(c.CA)
 		if err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 func TestCancellationByEffect(t *testing.T) {
@@ -47,7 +48,7 @@ func TestGivenUpBeforehandTouchesNoWire(t *testing.T) {
 	ctx, tr := with(ctx, contracts.Once)
 	_, err := client(t, s.URL, nil).Do(ctx, post("x"))
 	wantKind(t, err, contracts.Canceled)
-	if len(tr.attempts()) != 0 {
+	if len(tr.Attempts()) != 0 {
 		t.Error("an attempt stands in the trail")
 	}
 }
@@ -65,7 +66,7 @@ func TestASlowPeerIsAnAttemptsTimeout(t *testing.T) {
 		ctx, tr := with(t.Context(), effect)
 		_, err := c.Do(ctx, post("x"))
 		wantKind(t, err, kind)
-		if a := tr.attempts()[0]; a.Status != "timeout" || !a.Sent {
+		if a := tr.Attempts()[0]; a.Status != "timeout" || !a.Sent {
 			t.Errorf("attempt %+v, want a timeout after sending", a)
 		}
 	}
@@ -95,8 +96,8 @@ func TestLongRetryAfterGoesBackToTheCaller(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := wantKind(t, resp.Err(ctx, ""), tc.kind)
-			if e.After != tc.after || len(tr.attempts()) != 1 {
-				t.Errorf("after %v in %d attempts, want %v in 1", e.After, len(tr.attempts()), tc.after)
+			if e.After != tc.after || len(tr.Attempts()) != 1 {
+				t.Errorf("after %v in %d attempts, want %v in 1", e.After, len(tr.Attempts()), tc.after)
 			}
 		})
 	}
@@ -145,8 +146,8 @@ func TestNoWaitOverrunsTheDeadline(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: the reply that was there must come back", err)
 	}
-	if resp.Status != 503 || len(tr.attempts()) != 1 || time.Since(start) > 700*time.Millisecond {
-		t.Errorf("status %d, %d attempts: the wait should not have begun", resp.Status, len(tr.attempts()))
+	if resp.Status != 503 || len(tr.Attempts()) != 1 || time.Since(start) > 700*time.Millisecond {
+		t.Errorf("status %d, %d attempts: the wait should not have begun", resp.Status, len(tr.Attempts()))
 	}
 }
 
@@ -173,7 +174,7 @@ func TestErrorsAndLogsTellNoURLAndNoBody(t *testing.T) {
 	cfg := Default()
 	cfg.Endpoint = s.URL + "/base"
 	c, err := Open(t.Context(), cfg, contracts.Env{
-		Instance: "peer", Clock: fixed{noon},
+		Instance: "peer", Clock: contracttest.NewClock(noon),
 		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -223,8 +224,8 @@ func TestAuthorizeEndsTheCallUnsent(t *testing.T) {
 		return &contracts.Error{Kind: contracts.Denied, Code: "V"}
 	}
 	_, err := client(t, s.URL, nil).Do(ctx, req)
-	if e := wantKind(t, err, contracts.Denied); e.Code != "V" || len(tr.attempts()) != 0 {
-		t.Errorf("%v, %d attempts", e, len(tr.attempts()))
+	if e := wantKind(t, err, contracts.Denied); e.Code != "V" || len(tr.Attempts()) != 0 {
+		t.Errorf("%v, %d attempts", e, len(tr.Attempts()))
 	}
 }
 
@@ -258,7 +259,7 @@ func TestRemoteIDIsKept(t *testing.T) {
 	if _, err := client(t, s.URL, nil).Do(ctx, &req); err != nil {
 		t.Fatal(err)
 	}
-	if a := tr.attempts()[0]; a.RemoteID != "t-1" || a.Status != "200" || !a.RequestSum.IsZero() || !a.At.Equal(noon) {
+	if a := tr.Attempts()[0]; a.RemoteID != "t-1" || a.Status != "200" || !a.RequestSum.IsZero() || !a.At.Equal(noon) {
 		t.Errorf("attempt %+v", a)
 	}
 }
@@ -280,7 +281,7 @@ func TestUntrustedCertificateIsNotRetried(t *testing.T) {
 	ctx, tr := with(t.Context(), contracts.Once)
 	_, err := client(t, s.URL, nil).Do(ctx, post("x"))
 	wantKind(t, err, contracts.Unavailable)
-	if a := tr.attempts(); len(a) != 1 || a[0].Sent || a[0].Status != "certificate not trusted" {
+	if a := tr.Attempts(); len(a) != 1 || a[0].Sent || a[0].Status != "certificate not trusted" {
 		t.Errorf("attempts %+v", a)
 	}
 }

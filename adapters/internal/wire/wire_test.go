@@ -17,36 +17,12 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixed is a clock that stands still.
-type fixed struct{ now time.Time }
-
-func (f fixed) Now() time.Time { return f.now }
-func (f fixed) Timer(time.Time) (<-chan time.Time, func()) {
-	return make(chan time.Time), func() {}
-}
-
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-
-type trail struct {
-	mu  sync.Mutex
-	all []contracts.Attempt
-}
-
-func (t *trail) Attempt(a contracts.Attempt) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all = append(t.all, a)
-}
-
-func (t *trail) attempts() []contracts.Attempt {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]contracts.Attempt(nil), t.all...)
-}
 
 func client(t *testing.T, endpoint string, change func(*Config)) *Client {
 	t.Helper()
@@ -58,7 +34,7 @@ func client(t *testing.T, endpoint string, change func(*Config)) *Client {
 	if err := cfg.Validate(contracts.Collaudo, "http"); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(t.Context(), cfg, contracts.Env{Instance: "peer", Clock: fixed{noon}})
+	c, err := Open(t.Context(), cfg, contracts.Env{Instance: "peer", Clock: contracttest.NewClock(noon)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +51,8 @@ func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
 }
 
 // with gives a context with a call of an effect and a trail.
-func with(ctx context.Context, effect contracts.Effect) (context.Context, *trail) {
-	tr := &trail{}
+func with(ctx context.Context, effect contracts.Effect) (context.Context, *contracttest.Trail) {
+	tr := &contracttest.Trail{}
 	ctx = contracts.WithTrail(ctx, tr)
 	if effect == 0 {
 		return ctx, tr // no call at all
@@ -159,8 +135,8 @@ func TestStatusesRepeatByEffect(t *testing.T) {
 			if resp.Status != tc.status || string(resp.Body) != "<html>gateway</html>" {
 				t.Errorf("reply %d with %d bytes: the last reply must survive", resp.Status, len(resp.Body))
 			}
-			if int(seen.Load()) != tc.tries || len(tr.attempts()) != tc.tries || resp.Attempts() != tc.tries {
-				t.Errorf("seen %d, trail %d, counted %d, want %d", seen.Load(), len(tr.attempts()), resp.Attempts(), tc.tries)
+			if int(seen.Load()) != tc.tries || len(tr.Attempts()) != tc.tries || resp.Attempts() != tc.tries {
+				t.Errorf("seen %d, trail %d, counted %d, want %d", seen.Load(), len(tr.Attempts()), resp.Attempts(), tc.tries)
 			}
 		})
 	}
@@ -188,10 +164,10 @@ func TestLostConnectionsByEffect(t *testing.T) {
 			ctx, tr := with(t.Context(), tc.effect)
 			_, err := client(t, s.URL, nil).Do(ctx, post("x"))
 			wantKind(t, err, tc.kind)
-			if n := len(tr.attempts()); n != tc.tries {
+			if n := len(tr.Attempts()); n != tc.tries {
 				t.Errorf("%d attempts, want %d", n, tc.tries)
 			}
-			for _, a := range tr.attempts() {
+			for _, a := range tr.Attempts() {
 				if !a.Sent || a.Status != "connection lost" || a.RequestSum != contracts.SumOf([]byte("x")) {
 					t.Errorf("attempt %+v: want sent, lost, with the body's sum", a)
 				}
@@ -212,10 +188,10 @@ func TestRefusedBeforeSendingIsUnavailableForEveryEffect(t *testing.T) {
 		ctx, tr := with(t.Context(), effect)
 		_, err := client(t, endpoint, nil).Do(ctx, post("x"))
 		wantKind(t, err, contracts.Unavailable)
-		if n := len(tr.attempts()); n != 3 {
+		if n := len(tr.Attempts()); n != 3 {
 			t.Errorf("%v: %d attempts, want 3: nothing was sent", effect, n)
 		}
-		for _, a := range tr.attempts() {
+		for _, a := range tr.Attempts() {
 			if a.Sent || a.Status != "connection refused" {
 				t.Errorf("%v: attempt %+v, want unsent and refused", effect, a)
 			}
@@ -291,7 +267,7 @@ func TestEveryAttemptOnAReusedConnectionIsSignedAndSeen(t *testing.T) {
 			})
 			c := client(t, s.URL, nil)
 			var signed int
-			do := func() (*trail, error) {
+			do := func() (*contracttest.Trail, error) {
 				ctx, tr := with(t.Context(), tc.effect)
 				req := tc.req()
 				req.Authorize = func(_ context.Context, r *http.Request) error {
@@ -329,7 +305,7 @@ func TestEveryAttemptOnAReusedConnectionIsSignedAndSeen(t *testing.T) {
 				}
 				unique[s] = true
 			}
-			if got := len(tr.attempts()); got != want-1 || signed != want {
+			if got := len(tr.Attempts()); got != want-1 || signed != want {
 				t.Errorf("trail %d, signed %d, want %d and %d", got, signed, want-1, want)
 			}
 		})
