@@ -7,11 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
 	"raccordo/contracts/domicile/domiciletest"
 	mock "raccordo/mocks/inad"
@@ -36,29 +36,11 @@ func open(t testing.TB, change func(*Config, *contracts.Env)) (*lab.Bench, *Adap
 	cfg.Voucher.Endpoint, cfg.Voucher.CA = b.URL("pdnd")+"/token.oauth2", ca
 	cfg.Voucher.Client, cfg.Voucher.Purposes = platform.ClientID(), platform.Purposes("inad")
 	cfg.Voucher.Key = contracts.Secret("secret://file/" + platform.KeyPath())
-	env := contracts.Env{Instance: "inad", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: secretFile}
+	env := contracts.Env{Instance: "inad", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: contracttest.SecretFile}
 	if change != nil {
 		change(cfg, &env)
 	}
-	if err := cfg.Validate(env.Environment); err != nil {
-		t.Fatal(err)
-	}
-	a, err := cfg.Open(t.Context(), env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for range 2 { // closing again is harmless
-			if err := a.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	return b, a.(*Adapter)
-}
-
-func secretFile(_ context.Context, ref contracts.Secret) ([]byte, error) {
-	return os.ReadFile(strings.TrimPrefix(string(ref), "secret://file/"))
+	return b, contracttest.Open(t, cfg, env).(*Adapter)
 }
 
 // asking is a context as the pipeline makes it.
@@ -67,32 +49,13 @@ func asking(ctx context.Context, op *contracts.OpInfo) context.Context {
 	return contracts.WithCall(contracts.WithCaller(ctx, who), &contracts.Call{Op: op, Caller: who})
 }
 
-// subject is a member of the cast; an Invalid member is a fault of the test.
-func subject(m lab.Member) (s contracts.Subject) {
-	var err error
-	if s.CodiceFiscale, err = contracts.ParseCodiceFiscale(m.CodiceFiscale); err != nil {
-		panic(err)
-	}
-	if m.PartitaIVA != "" {
-		if s.PartitaIVA, err = contracts.ParsePartitaIVA(m.PartitaIVA); err != nil {
-			panic(err)
-		}
-	}
-	return s
-}
-
+// query is a member of the cast asking in their capacity.
 func query(story string) domicile.Query {
 	m := lab.Who(story)
-	return domicile.Query{Subject: subject(m), Capacity: domicile.Capacity(m.Capacity)}
+	return domiciletest.Query(m.CodiceFiscale, m.PartitaIVA, domicile.Capacity(m.Capacity))
 }
 
-func address(s string) contracts.Address {
-	a, err := contracts.ParseAddress(s)
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
+func address(s string) contracts.Address { return contracttest.Sure(contracts.ParseAddress(s)) }
 
 // tale is a member's story with the addresses that must answer for them in their capacity.
 func tale(story string) domiciletest.Story {

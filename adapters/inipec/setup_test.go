@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
 	"raccordo/contracts/domicile/domiciletest"
 	mock "raccordo/mocks/inipec"
@@ -31,29 +31,12 @@ func open(t testing.TB, change func(*Config, *contracts.Env)) (*lab.Bench, *mock
 	cfg.Client, cfg.Certificate = m.ClientID(), m.CertificatePath()
 	cfg.Key = contracts.Secret("secret://file/" + m.KeyPath())
 	env := contracts.Env{
-		Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(),
-		Secret: func(_ context.Context, ref contracts.Secret) ([]byte, error) {
-			return os.ReadFile(strings.TrimPrefix(string(ref), "secret://file/"))
-		},
+		Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: contracttest.SecretFile,
 	}
 	if change != nil {
 		change(cfg, &env)
 	}
-	if err := cfg.Validate(env.Environment); err != nil {
-		t.Fatal(err)
-	}
-	a, err := cfg.Open(t.Context(), env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for range 2 { // closing again is harmless
-			if err := a.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	return b, m, a.(*Adapter)
+	return b, m, contracttest.Open(t, cfg, env).(*Adapter)
 }
 
 // asking is a context as the pipeline makes it.
@@ -62,20 +45,10 @@ func asking(ctx context.Context) context.Context {
 	return contracts.WithCall(contracts.WithCaller(ctx, who), &contracts.Call{Op: domicile.OpLookup.OpInfo, Caller: who})
 }
 
-// query is a member of the cast asking in their capacity; an invalid member is a fault of the test.
+// query is a member of the cast asking in their capacity.
 func query(story string) domicile.Query {
 	m := lab.Who(story)
-	q := domicile.Query{Capacity: domicile.Capacity(m.Capacity)}
-	var err error
-	if q.Subject.CodiceFiscale, err = contracts.ParseCodiceFiscale(m.CodiceFiscale); err != nil {
-		panic(err)
-	}
-	if m.PartitaIVA != "" {
-		if q.Subject.PartitaIVA, err = contracts.ParsePartitaIVA(m.PartitaIVA); err != nil {
-			panic(err)
-		}
-	}
-	return q
+	return domiciletest.Query(m.CodiceFiscale, m.PartitaIVA, domicile.Capacity(m.Capacity))
 }
 
 // tale is a member's story with the addresses that must answer for them in their capacity.
@@ -87,11 +60,7 @@ func tale(story string) domiciletest.Story {
 	}
 	out := domiciletest.Story{Query: query(story)}
 	for _, text := range texts {
-		a, err := contracts.ParseAddress(text)
-		if err != nil {
-			panic(err)
-		}
-		out.Addresses = append(out.Addresses, a)
+		out.Addresses = append(out.Addresses, contracttest.Sure(contracts.ParseAddress(text)))
 	}
 	return out
 }
@@ -109,15 +78,11 @@ func crowd(n int, twice bool) []domicile.Query {
 	}
 	out := make([]domicile.Query, n)
 	for i := range out {
-		cf, err1 := contracts.ParseCodiceFiscale(code('7', 100_000+i))
-		vat, err2 := contracts.ParsePartitaIVA(code('6', 100_000+i))
-		if err := errors.Join(err1, err2); err != nil {
-			panic(err)
-		}
-		out[i] = domicile.Query{Capacity: domicile.Enterprise, Subject: contracts.Subject{CodiceFiscale: cf}}
+		vat := ""
 		if twice {
-			out[i].Subject.PartitaIVA = vat
+			vat = code('6', 100_000+i)
 		}
+		out[i] = domiciletest.Query(code('7', 100_000+i), vat, domicile.Enterprise)
 	}
 	return out
 }

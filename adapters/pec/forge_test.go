@@ -19,6 +19,7 @@ import (
 	"github.com/smallstep/pkcs7"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 // A house is a test provider: key, certificate and the root that vouches for it.
@@ -206,9 +207,6 @@ func wrapped(b []byte) string {
 
 // office reads as the mailbox ufficio@pec.ente.test that trusts the house.
 func office(h *house) *reader {
-	a, err := contracts.ParseAddress("ufficio@pec.ente.test")
-	if err != nil {
-		panic(err)
-	}
+	a := contracttest.Sure(contracts.ParseAddress("ufficio@pec.ente.test"))
 	return &reader{mailbox: "centrale", address: a, roots: h.pool}
 }

@@ -39,20 +39,8 @@ func newWorld(t *testing.T, change func(*Config, *lab.Bench), opts ...mock.Optio
 	if change != nil {
 		change(c, w.bench)
 	}
-	if err := c.Validate(contracts.Attestazione); err != nil {
-		t.Fatalf("validate: %v", err)
-	}
-	a, err := c.Open(t.Context(), w.env(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	w.Adapter = a.(*Adapter)
-	t.Cleanup(func() {
-		if err := a.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	w.run = contracttest.Direct(a, w.bench.Clock(), contracttest.Advancing(w.bench.Advance))
+	w.Adapter = contracttest.Open(t, c, w.env(slog.New(slog.DiscardHandler))).(*Adapter)
+	w.run = contracttest.Direct(w.Adapter, w.bench.Clock(), contracttest.Advancing(w.bench.Advance))
 	return w
 }
 
@@ -94,11 +82,7 @@ func (w *world) env(log *slog.Logger) contracts.Env {
 func to(addresses ...string) delivery.Message {
 	m := delivery.Message{Sender: "centrale", Subject: contracts.NewPrivate("Codice di accesso è pronto"), Text: contracts.NewPrivate("Buongiorno.\nIl codice è 1234.\n")}
 	for _, s := range addresses {
-		a, err := contracts.ParseAddress(s)
-		if err != nil {
-			panic(err)
-		}
-		m.To = append(m.To, delivery.Recipient{Address: a, Basis: delivery.Basis{Kind: delivery.Elected}})
+		m.To = append(m.To, delivery.Recipient{Address: contracttest.Sure(contracts.ParseAddress(s)), Basis: delivery.Basis{Kind: delivery.Elected}})
 	}
 	return m
 }

@@ -207,5 +207,6 @@ func (c *Cache) Do(ctx context.Context, w *wire.Client, key string, req *wire.Re
 		return resp, err
 	}
 	c.Drop(key, used)
+	with.Unsettled = resp.Unsettled() // of an attempt before the one that was refused, perhaps
 	return w.Do(ctx, &with)
 }

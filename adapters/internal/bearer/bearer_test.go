@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -256,6 +257,42 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 					resp.Status, fetches.Load(), seen.Load(), tc.status, tc.fetches, tc.copies)
 			}
 		})
+	}
+}
+
+// A write is lost on the way, its repeat is refused for an expired token, and then nobody is there: the first may have
+// been done.
+func TestWhatARefusedTokenLeftOpenStaysOpen(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch n.Add(1) {
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	t.Cleanup(s.Close)
+	cfg := wire.Default()
+	cfg.Endpoint = s.URL
+	w, err := wire.Open(t.Context(), cfg, contracts.Env{Instance: "peer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	c, _ := cache(t, newClock(), time.Hour, nil)
+	op := &contracts.OpInfo{Name: "need.verb", Effect: contracts.Write}
+	ctx := contracts.WithCall(t.Context(), &contracts.Call{Op: op})
+	resp, err := c.Do(ctx, w, "a", &wire.Request{Method: "POST", Route: "POST /", Body: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := resp.Err(ctx, ""); e.Kind != contracts.Uncertain {
+		t.Errorf("%v after %d requests, want uncertain", e, n.Load())
 	}
 }
 

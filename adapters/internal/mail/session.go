@@ -150,7 +150,7 @@ func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
 	s.meter.left.Store(limit + overhead)
 	section := &imap.FetchItemBodySection{Peek: true}
 	fetch := s.client.Fetch(imap.UIDSetNum(imap.UID(uid)), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
-	raw, err := s.readBody(fetch, limit)
+	raw, there, err := s.readBody(fetch, limit)
 	if err == nil {
 		err = fetch.Close()
 	}
@@ -159,18 +159,21 @@ func (s *Session) Raw(uid uint32, limit int64) ([]byte, error) {
 		return nil, err
 	case err != nil:
 		return nil, s.fault("fetch", err)
+	case raw == nil && there: // NIL: the server has the message and cannot give it; it must not be taken for gone
+		return nil, contracts.Errorf(contracts.Unavailable, "imap fetch: the server gives a message without its bytes")
 	case raw == nil:
 		return nil, ErrGone
 	}
 	return raw, nil
 }
 
-// readBody gathers the body. After an error the command must not be touched again: the library's reader has gone on by
+// readBody gathers the body; there tells that the server spoke of one. After an error the command must not be touched again: the library's reader has gone on by
 // then, and closing the command would read from under it. Closing the connection ends both.
-func (s *Session) readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, err error) {
+func (s *Session) readBody(fetch *imapclient.FetchCommand, limit int64) (raw []byte, there bool, err error) {
 	for msg := fetch.Next(); msg != nil; msg = fetch.Next() {
 		for item := msg.Next(); item != nil; item = msg.Next() {
 			body, ok := item.(imapclient.FetchItemDataBodySection)
+			there = there || ok
 			if !ok || body.Literal == nil || raw != nil {
 				continue
 			}
@@ -178,20 +181,21 @@ func (s *Session) readBody(fetch *imapclient.FetchCommand, limit int64) (raw []b
 			if size > limit {
 				_ = s.meter.Close()
 				_, _ = io.Copy(io.Discard, body.Literal) // up to the error that tells the library's reader to go on
-				return nil, ErrTooBig
+				return nil, there, ErrTooBig
 			}
 			raw = make([]byte, size)
 			if _, err := io.ReadFull(body.Literal, raw); err != nil {
 				_ = s.meter.Close()
-				return nil, err
+				return nil, there, err
 			}
 		}
 	}
-	return raw, nil
+	return raw, there, nil
 }
 
 // Find looks in every folder that can be opened for messages whose header field holds value, and gives at most limit.
-// Rules and people move receipts about; a folder that refuses is passed over.
+// Rules and people move receipts about. A folder that is not there or not for us is passed over; one that is only busy
+// or away is an error, for what it holds is not known.
 func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 	s.meter.left.Store(listing)
 	folders, err := s.client.List("", "*", nil).Collect()
@@ -204,7 +208,7 @@ func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 			continue
 		}
 		validity, err := s.Open(f.Mailbox)
-		if refusal(err) {
+		if closed(err) {
 			continue
 		}
 		if err != nil {
@@ -256,8 +260,8 @@ func (s *Session) fault(command string, err error) error {
 			no.Code == imap.ResponseCodeExpired, no.Code == imap.ResponseCodePrivacyRequired,
 			command == "login" && no.Type == imap.StatusResponseTypeNo:
 			kind = contracts.Denied
-		case no.Type == imap.StatusResponseTypeNo && command == "examine":
-			kind = contracts.NotFound
+		case no.Type == imap.StatusResponseTypeNo && command == "examine": // a folder's absence is no answer about a message
+			kind = contracts.Invalid
 		case no.Type == imap.StatusResponseTypeBad:
 			kind = contracts.Malformed
 		}
@@ -272,7 +276,8 @@ func (s *Session) fault(command string, err error) error {
 	return contracts.Errorf(contracts.Malformed, "imap %s: the answer breaks the protocol", command)
 }
 
-func refusal(err error) bool {
+// closed reports whether a folder was refused for good: it does not exist, or is not ours to read.
+func closed(err error) bool {
 	var e *contracts.Error
-	return errors.As(err, &e) && e.Code != ""
+	return errors.As(err, &e) && e.Code != "" && (e.Kind == contracts.Invalid || e.Kind == contracts.Denied)
 }

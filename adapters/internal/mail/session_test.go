@@ -167,7 +167,7 @@ func TestSessionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Open("Nessuna"); contracts.KindOf(err) != contracts.NotFound {
+	if _, err := s.Open("Nessuna"); contracts.KindOf(err) != contracts.Invalid {
 		t.Errorf("no such folder: %v", err)
 	}
 	gone := server

@@ -1,7 +1,6 @@
 package pdnd
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/mocks/lab"
 	mock "raccordo/mocks/pdnd"
 )
@@ -53,16 +53,12 @@ func platform(t *testing.T, change func(*Config)) (*lab.Bench, *mock.Mock, *Clie
 	if err := cfg.Validate(contracts.Collaudo, "voucher"); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(t.Context(), cfg, contracts.Env{Instance: "inad", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: secret})
+	c, err := Open(t.Context(), cfg, contracts.Env{Instance: "inad", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: contracttest.SecretFile})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
 	return b, m, c
-}
-
-func secret(_ context.Context, ref contracts.Secret) ([]byte, error) {
-	return os.ReadFile(strings.TrimPrefix(string(ref), "secret://file/"))
 }
 
 const tokenRoute = "pdnd POST /token.oauth2"

@@ -98,11 +98,23 @@ func (k *call) settle(a *attempt) {
 		k.unsettled = k.unsettled || a.wrote.Load()
 	case uncertainStatus(a.resp.Status) && (k.req.Answered == nil || !k.req.Answered(a.resp)):
 		k.unsettled = true
-	case a.resp.Status == http.StatusTooManyRequests || a.resp.Status >= 500:
+	case !tells(a.resp.Status):
 		// this attempt did nothing; earlier ones stay as they are
 	default:
 		k.unsettled = false // the peer has told
 	}
+}
+
+// tells reports whether a status speaks of the request itself, whose key the peer knows, and so of its earlier attempts
+// too. Who is turned away at the door, by a gateway or for an expired token, learns nothing of them.
+func tells(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusTooEarly,
+		http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
+		return false
+	}
+	return status >= 200 && status <= 299 || status >= 400 && status <= 499
 }
 
 // uncertainStatus: the work may have been done, and the answer lost behind a gateway or in a crash.
@@ -192,6 +204,9 @@ func (r *Response) Malformed(ctx context.Context, rule string) *contracts.Error 
 	}
 	return r.call.client.Fail(ctx, contracts.Errorf(kind, "%s: %s", r.call.req.Route, rule))
 }
+
+// Unsettled reports whether an attempt with effect left, and neither this reply nor another has told what became of it.
+func (r *Response) Unsettled() bool { return r.call.unsettled }
 
 // Attempts is how many attempts the call took.
 func (r *Response) Attempts() int { return r.call.tries }

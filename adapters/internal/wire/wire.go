@@ -42,6 +42,8 @@ type Request struct {
 	// Answered reports that a reply is an answer in spite of its status (a SOAP fault comes with 500) and must not be
 	// repeated; nil: statuses mean what they say.
 	Answered func(*Response) bool
+	// Unsettled says that the same request went out before, and that nobody has told what became of it (Response.Unsettled).
+	Unsettled bool
 }
 
 // A Response is a reply read whole. Body is at most Config.MaxBody long and can be anything: gateways answer HTML.
@@ -138,7 +140,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // happened over there, Uncertain when something with effect may have, Canceled when the caller gave up first, Malformed
 // for what is not HTTP or too large, or what Authorize said.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	k := &call{client: c, req: req, effect: req.Effect}
+	k := &call{client: c, req: req, effect: req.Effect, unsettled: req.Unsettled}
 	if running := contracts.CallFrom(ctx); running != nil {
 		k.op = running.Op.Name
 		k.caseID = running.Caller.Case
@@ -150,7 +152,11 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 		k.effect = contracts.Once
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, c.Fail(ctx, contracts.Errorf(contracts.Canceled, "%s: given up before it was sent: %w", req.Route, err))
+		kind := contracts.Canceled
+		if k.unsettled {
+			kind = contracts.Uncertain
+		}
+		return nil, c.Fail(ctx, contracts.Errorf(kind, "%s: given up before it was sent: %w", req.Route, err))
 	}
 	c.budget.call()
 

@@ -209,6 +209,10 @@ func TestAnEarlierAttemptIsNotForgotten(t *testing.T) {
 	}{
 		{"throttled", func(w http.ResponseWriter) { w.WriteHeader(429) }, contracts.Uncertain},
 		{"down", func(w http.ResponseWriter) { w.WriteHeader(503) }, contracts.Uncertain},
+		{"turned away by a gateway", func(w http.ResponseWriter) { w.WriteHeader(404) }, contracts.Uncertain},
+		{"an expired token", func(w http.ResponseWriter) { w.WriteHeader(401) }, contracts.Uncertain},
+		{"turned away", func(w http.ResponseWriter) { w.WriteHeader(403) }, contracts.Uncertain},
+		{"told invalid", func(w http.ResponseWriter) { w.WriteHeader(422) }, contracts.Invalid},
 		{"told conflict", func(w http.ResponseWriter) { w.WriteHeader(409) }, contracts.Conflict},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -14,13 +14,7 @@ import (
 
 var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
-func address(s string) contracts.Address {
-	a, err := contracts.ParseAddress(s)
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
+func address(s string) contracts.Address { return contracttest.Sure(contracts.ParseAddress(s)) }
 
 // A careless runner forgets what a runner promises, one thing at a time.
 type careless struct {

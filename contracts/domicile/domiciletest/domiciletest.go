@@ -51,6 +51,16 @@ type Harness struct {
 	List func(ctx context.Context, qs []domicile.Query) ([]contracts.Result[domicile.Answer], error)
 }
 
+// Query is a question of a test's own words; codes that are none are the test's fault: it panics. vat may be empty.
+func Query(cf, vat string, in domicile.Capacity) domicile.Query {
+	q := domicile.Query{Capacity: in}
+	q.Subject.CodiceFiscale = contracttest.Sure(contracts.ParseCodiceFiscale(cf))
+	if vat != "" {
+		q.Subject.PartitaIVA = contracttest.Sure(contracts.ParsePartitaIVA(vat))
+	}
+	return q
+}
+
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	t.Helper()

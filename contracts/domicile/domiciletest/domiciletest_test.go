@@ -12,25 +12,9 @@ import (
 
 var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
-func code(s string) contracts.CodiceFiscale {
-	c, err := contracts.ParseCodiceFiscale(s)
-	if err != nil {
-		panic(err)
-	}
-	return c
-}
+func address(s string) contracts.Address { return contracttest.Sure(contracts.ParseAddress(s)) }
 
-func address(s string) contracts.Address {
-	a, err := contracts.ParseAddress(s)
-	if err != nil {
-		panic(err)
-	}
-	return a
-}
-
-func person(s string) domicile.Query {
-	return domicile.Query{Subject: contracts.Subject{CodiceFiscale: code(s)}, Capacity: domicile.Person}
-}
+func person(s string) domicile.Query { return domiciletest.Query(s, "", domicile.Person) }
 
 func claim(q domicile.Query, addr string, at time.Time) domicile.Claim {
 	return domicile.Claim{Subject: q.Subject, Capacity: q.Capacity, Address: address(addr), At: at}
