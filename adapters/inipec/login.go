@@ -87,7 +87,7 @@ var (
 func parseToken(body []byte) (token string, expires time.Time, err error) {
 	token = strings.Trim(string(bytes.TrimSpace(body)), `"`)
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 || len(token) > 16<<10 {
+	if len(parts) != 3 || len(token) > 16<<10 || strings.ContainsAny(token, "\r\n") { // line breaks pass Go's base64 decoder
 		return "", time.Time{}, errToken
 	}
 	for _, p := range parts {
