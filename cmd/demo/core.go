@@ -7,7 +7,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -25,53 +24,40 @@ import (
 // a key derived from the row, so that it may be done again from the beginning at any time without harm.
 type core struct {
 	hub    *hub.Hub
+	list   *input.Reader
 	seed   uint64
 	now    func() time.Time
-	reader string // the service in whose name it asks
+	tick   func()       // hears of each row that is read
+	reader string       // the service in whose name it asks
+	read   bool         // the list was read to its end
+	cut    *input.Error // why it could not be
+	seen   uint64       // the last event it has acknowledged
+	heard  uint64       // the last event it has read
+	moved  []*row       // rows that those events move, in the list's order
+	again  []question   // what the hub had no room for
+	resume time.Time    // when it said to come back
+	served time.Time    // when the hub last had room, in real time
 
 	mu      sync.Mutex
 	rows    []*row
-	tickets map[string]*row // by ticket id, look-ups and messages alike
-	invalid []*input.Error
-	seen    uint64 // the last event it has dealt with
-}
-
-// An outcome is what became of a row. Every row has exactly one.
-type outcome string
-
-const (
-	pending    outcome = "pending"
-	invalidRow outcome = "invalid"
-	repeated   outcome = "repeated"
-	noDomicile outcome = "no_domicile"
-	delivered  outcome = "delivered"
-	failed     outcome = "failed"
-	uncertain  outcome = "uncertain"
-)
-
-// A row is one employer's request and where it stands.
-type row struct {
-	id       string
-	line     int
-	capacity domicile.Capacity
-	outcome  outcome
-	reason   string
-	asked    time.Time // when the employer asked for the code
-	settled  time.Time
-	lookup   string // ticket ids
-	message  string
-	register string
-	dispatch delivery.Dispatch
+	tickets map[string]*row // by id of the ticket whose end the row waits for
+	left    int             // rows that may still change
 }
 
 const (
 	service   = "core"
 	purpose   = "activation"
+	hands     = 64 // look-ups submitted at once: they share commits
 	eventPage = 500
+	respite   = time.Second     // the least time to leave a hub that has no room
+	patience  = 2 * time.Minute // with one that has none, in real time: it waits for a disk, not for a term
 )
 
-func newCore(h *hub.Hub, seed uint64, now func() time.Time) *core {
-	return &core{hub: h, seed: seed, now: now, reader: service, tickets: map[string]*row{}}
+func newCore(h *hub.Hub, list *input.Reader, seed uint64, now func() time.Time) *core {
+	return &core{
+		hub: h, list: list, seed: seed, now: now, tick: func() {}, reader: service,
+		served: time.Now(), tickets: map[string]*row{},
+	}
 }
 
 // caller is in whose name a row is worked on: the case is the core's own number, never a person's code.
@@ -79,137 +65,177 @@ func (c *core) caller(ctx context.Context, id string) context.Context {
 	return contracts.WithCaller(ctx, contracts.Caller{Service: service, Purpose: purpose, User: "system", Case: id})
 }
 
-// accept takes one list in. A row that is wrong is noted alone; a fatal fault ends the list, and what was accepted before
-// it goes on.
-func (c *core) accept(ctx context.Context, r *input.Reader) error {
-	const hands = 64 // submissions that share commits
-	jobs := make(chan *row)
-	queries := make(map[*row]domicile.Query)
-	var (
-		wg    sync.WaitGroup
-		first error
-	)
+// due reports whether there is work now, and if not, when there will be by itself (zero: only once the hub has news).
+func (c *core) due(ctx context.Context) (work bool, next time.Time, err error) {
+	if c.resume.After(c.now()) {
+		return false, c.resume, nil
+	}
+	if !c.read || len(c.again) > 0 || len(c.moved) > 0 {
+		return true, time.Time{}, nil
+	}
+	events, err := c.hub.Feed().After(ctx, c.reader, c.heard, 1)
+	return len(events) > 0, time.Time{}, err
+}
+
+// work does what can be done now: it goes on with the list, and deals with what the hub has told.
+func (c *core) work(ctx context.Context) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	return c.hear(ctx)
+}
+
+// A question is a row with what is to be asked about it; the core keeps nobody's code longer than until it has asked.
+type question struct {
+	*row
+	query domicile.Query
+}
+
+// take goes on with the list until its end, or until the hub has no room. A row that is wrong is noted alone; a fatal
+// fault ends the list, and what was accepted before it goes on.
+func (c *core) take(ctx context.Context) error {
+	questions := make(chan question)
+	var wg sync.WaitGroup
 	for range hands {
 		wg.Go(func() {
-			for one := range jobs {
-				c.mu.Lock()
-				q := queries[one]
-				delete(queries, one)
-				c.mu.Unlock()
-				if err := c.ask(ctx, one, q); err != nil {
-					c.mu.Lock()
-					first = errors.Join(first, err)
-					c.mu.Unlock()
-				}
+			for q := range questions {
+				c.ask(ctx, q)
 			}
 		})
 	}
-	for ctx.Err() == nil {
-		next, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	defer wg.Wait()
+	defer close(questions)
+	retry := c.again
+	c.again = nil
+	slices.SortFunc(retry, func(a, b question) int { return a.line - b.line })
+	for _, q := range retry {
+		questions <- q
+	}
+	for !c.read && ctx.Err() == nil && !c.full() {
+		c.tick()
+		q, err := c.next()
+		if err != nil {
+			return err
 		}
-		var fault *input.Error
-		if errors.As(err, &fault) {
-			c.mu.Lock()
-			c.invalid = append(c.invalid, fault)
-			c.rows = append(c.rows, &row{line: fault.Line, outcome: invalidRow, reason: fault.Error()})
-			c.mu.Unlock()
-			continue
-		}
-		one := &row{id: next.ID, line: next.Line, capacity: next.Query.Capacity, outcome: pending, asked: c.now()}
-		c.mu.Lock()
-		c.rows = append(c.rows, one)
-		if next.Repeated {
-			one.outcome, one.settled = repeated, one.asked // two valid codes for one request must never exist
-		} else {
-			queries[one] = next.Query
-		}
-		c.mu.Unlock()
-		if !next.Repeated {
-			jobs <- one
+		if q.row != nil {
+			questions <- q
 		}
 	}
-	close(jobs)
-	wg.Wait()
-	return first
+	return ctx.Err()
+}
+
+// next reads one row. It gives no question for a row about which nobody is asked.
+func (c *core) next() (q question, err error) {
+	r, err := c.list.Next()
+	var fault *input.Error
+	switch {
+	case errors.Is(err, io.EOF):
+		c.read = true
+	case errors.As(err, &fault):
+		if fault.Fatal {
+			c.cut = fault
+		}
+		c.add(&row{line: fault.Line, outcome: invalid, reason: fault.Short(), detail: fault.Error()})
+	case err != nil:
+		return q, err
+	case r.Repeated: // two valid codes for one request must never exist
+		c.add(&row{id: r.ID, line: r.Line, capacity: r.Query.Capacity, outcome: repeated})
+	default:
+		one := &row{id: r.ID, line: r.Line, capacity: r.Query.Capacity, outcome: pending, reason: "nobody was asked yet", asked: c.now()}
+		c.add(one)
+		return question{one, r.Query}, nil
+	}
+	return q, nil
 }
 
 // ask submits the look-up of a row.
-func (c *core) ask(ctx context.Context, one *row, q domicile.Query) error {
-	ctx = contracts.WithKey(c.caller(ctx, one.id), "domicile/"+one.id)
-	t, err := patiently(ctx, func() (contracts.Ticket, error) {
-		return contracts.Submit(ctx, c.hub, domicile.OpLookup, q)
-	})
+func (c *core) ask(ctx context.Context, q question) {
+	ctx = contracts.WithKey(c.caller(ctx, q.id), "domicile/"+q.id)
+	t, err := contracts.Submit(ctx, c.hub, domicile.OpLookup, q.query)
+	switch {
+	case err == nil:
+		c.await(q.row, t.ID, "the register has not answered yet")
+	case ctx.Err() != nil: // interrupted: the row stays as it is
+	case errors.Is(err, contracts.NotFound):
+		c.end(q.row, noDomicile, "no register holds employers in that capacity", err)
+	case c.postpone(err):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.again = append(c.again, q)
+	default:
+		c.end(q.row, failed, whyNoAnswer(err), err)
+	}
+}
+
+// postpone reports whether a submission failed for want of room and is worth another try, and notes when. Nothing was
+// accepted, so nothing is doubled.
+func (c *core) postpone(err error) bool {
+	e := contracts.AsError(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil { // the row's own misfortune
-		one.outcome, one.reason, one.settled = failed, err.Error(), c.now()
-		switch contracts.KindOf(err) {
-		case contracts.Canceled:
-			one.outcome = pending
-		case contracts.NotFound:
-			one.outcome, one.reason = noDomicile, "no register holds employers in that capacity"
-		}
-		return nil
+	if !e.Retryable() || time.Since(c.served) > patience {
+		return false
 	}
-	one.lookup = t.ID
-	c.tickets[t.ID] = one
-	return nil
+	c.resume = c.now().Add(max(e.After, respite))
+	return true
 }
 
-// patiently repeats a submission that the hub refused for want of room: nothing was accepted, so nothing is doubled.
-func patiently(ctx context.Context, submit func() (contracts.Ticket, error)) (contracts.Ticket, error) {
-	for {
-		t, err := submit()
-		var e *contracts.Error
-		if err == nil || !errors.As(err, &e) || !e.Retryable() {
-			return t, err
-		}
-		select {
-		case <-time.After(min(max(e.After, 10*time.Millisecond), 2*time.Second)): // real time: the hub waits for a disk, not for a term
-		case <-ctx.Done():
-			return t, ctx.Err()
-		}
-	}
-}
-
-// news tells how many events there are that hear has not dealt with, one page at most.
-func (c *core) news(ctx context.Context) (int, error) {
-	events, err := c.hub.Feed().After(ctx, c.reader, c.seen, eventPage)
-	return len(events), err
-}
-
-// hear deals with the events since the last time, and tells how many there were.
-func (c *core) hear(ctx context.Context) (int, error) {
-	events, err := c.hub.Feed().After(ctx, c.reader, c.seen, eventPage)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range events {
-		if err := c.event(ctx, e); err != nil {
-			return 0, err
-		}
-		c.seen = e.Seq
-	}
-	if len(events) > 0 {
-		return len(events), c.hub.Feed().Ack(ctx, c.reader, c.seen)
-	}
-	return 0, nil
-}
-
-// event moves a row when one of its tickets was settled. Receipts along the way need nothing of it.
-func (c *core) event(ctx context.Context, e contracts.Event) error {
+// full reports whether the hub has said to come back later.
+func (c *core) full() bool {
 	c.mu.Lock()
-	one := c.tickets[e.Ref]
-	c.mu.Unlock()
-	if one == nil || e.Kind != contracts.EventSettled {
+	defer c.mu.Unlock()
+	return c.resume.After(c.now())
+}
+
+// hear deals with the events since the last time. Rows move in the list's order, whatever the order of the events, and
+// events are acknowledged only when all that they move has moved.
+func (c *core) hear(ctx context.Context) error {
+	if len(c.moved) == 0 {
+		if err := c.listen(ctx); err != nil {
+			return err
+		}
+	}
+	for len(c.moved) > 0 && !c.full() {
+		one := c.moved[0]
+		step := c.found
+		if one.message != "" {
+			step = c.refresh
+		}
+		if err := step(ctx, one); err != nil {
+			return err
+		}
+		if !c.full() {
+			c.moved = c.moved[1:]
+		}
+	}
+	if len(c.moved) > 0 || c.heard == c.seen {
 		return nil
 	}
-	if e.Ref == one.lookup {
-		return c.found(ctx, one)
+	c.seen = c.heard
+	return c.hub.Feed().Ack(ctx, c.reader, c.seen)
+}
+
+// listen reads the events that came since the last time.
+func (c *core) listen(ctx context.Context) error {
+	for {
+		events, err := c.hub.Feed().After(ctx, c.reader, c.heard, eventPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			// Receipts along the way need nothing of the core; the end of a ticket does.
+			if one := c.tickets[e.Ref]; one != nil && e.Kind == contracts.EventSettled {
+				c.moved = append(c.moved, one)
+			}
+			c.heard = e.Seq
+		}
+		if len(events) < eventPage {
+			break
+		}
 	}
-	return c.refresh(ctx, one)
+	slices.SortFunc(c.moved, func(a, b *row) int { return a.line - b.line })
+	c.moved = slices.Compact(c.moved)
+	return nil
 }
 
 // found reads the answer of a look-up and, where there is an address, submits the message.
@@ -217,11 +243,16 @@ func (c *core) found(ctx context.Context, one *row) error {
 	ctx = c.caller(ctx, one.id)
 	answer, err := contracts.Answer(ctx, c.hub, domicile.OpLookup, one.lookup)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.Is(err, contracts.NotFound):
-		c.end(one, noDomicile, "the register holds no digital domicile in that capacity")
+		c.end(one, noDomicile, "the register holds no digital domicile in that capacity", err)
 		return nil
+	case err == nil && len(answer.Domiciles) == 0:
+		err = &contracts.Error{Kind: contracts.Malformed, Operation: domicile.OpLookup.Name, Err: errors.New("an answer without an address")}
+		fallthrough
 	case err != nil:
-		c.end(one, failed, err.Error())
+		c.end(one, failed, whyNoAnswer(err), err)
 		return nil
 	}
 	use := answer.Domiciles[0]
@@ -236,53 +267,60 @@ func (c *core) found(ctx context.Context, one *row) error {
 			".\r\nNon comunicarlo a nessuno.\r\n"),
 		Secret: true,
 	}
-	one.register = use.Register
-	ctx = contracts.WithKey(ctx, "code/"+one.id)
-	t, err := patiently(ctx, func() (contracts.Ticket, error) { return contracts.Submit(ctx, c.hub, delivery.OpSend, m) })
-	if err != nil {
-		c.end(one, failed, err.Error())
-		return nil
+	key := "code/" + one.id
+	ctx = contracts.WithKey(ctx, key)
+	_, err = contracts.Submit(ctx, c.hub, delivery.OpSend, m)
+	switch {
+	case err == nil, ctx.Err() != nil:
+		// The ticket's id is known beforehand: one whose submission was broken off is found again by finish.
+		c.await(one, contracts.TicketID(service, delivery.OpSend.Name, key), "the message waits for its turn")
+	case c.postpone(err):
+	default:
+		c.end(one, failed, whyNotSent(err), err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	one.message = t.ID
-	c.tickets[t.ID] = one
-	return nil
+	return ctx.Err()
 }
 
 // refresh reads where a row's message stands.
 func (c *core) refresh(ctx context.Context, one *row) error {
 	t, err := c.hub.Ticket(c.caller(ctx, one.id), one.message)
+	if errors.Is(err, contracts.NotFound) { // its submission was broken off
+		one.message = ""
+		c.end(one, pending, "the message was not handed to the hub", nil)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	for _, raw := range [][]byte{t.Result, t.Detail} {
-		if len(raw) > 0 {
-			d, err := delivery.OpSend.Response(raw)
-			if err != nil {
-				return err
-			}
-			one.dispatch = d.(delivery.Dispatch)
-			break
+	raw := t.Result
+	if len(raw) == 0 {
+		raw = t.Detail
+	}
+	if len(raw) > 0 {
+		d, err := delivery.OpSend.Response(raw)
+		if err != nil {
+			return err
 		}
+		sofar := d.(delivery.Dispatch)
+		one.dispatch = &sofar
 	}
-	switch t.State {
-	case contracts.StateDone:
-		c.end(one, delivered, "")
-	case contracts.StateFailed, contracts.StateAbandoned:
-		c.end(one, failed, t.Failure().Error())
-	case contracts.StateUncertain:
-		one.outcome, one.reason = uncertain, "nobody knows whether the provider took the message; it is not sent again"
-	default:
-		one.outcome, one.reason = pending, string(t.State)
+	o := pending
+	switch {
+	case t.State == contracts.StateDone:
+		o = delivered
+	case t.State.Settled():
+		o = failed
+	case t.State == contracts.StateUncertain:
+		o = uncertain
 	}
+	c.end(one, o, one.why(o, &t), t.Failure())
 	return nil
 }
 
-// finish reads where every unsettled row stands at the end.
+// finish reads where everything that may still change stands at the end.
 func (c *core) finish(ctx context.Context) error {
 	for _, one := range c.rows {
-		if one.outcome == pending && one.message != "" {
+		if one.open() && one.message != "" {
 			if err := c.refresh(ctx, one); err != nil {
 				return err
 			}
@@ -291,10 +329,76 @@ func (c *core) finish(ctx context.Context) error {
 	return nil
 }
 
-func (c *core) end(one *row, o outcome, reason string) {
+func (c *core) add(one *row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one.outcome, one.reason, one.settled = o, reason, c.now()
+	c.rows = append(c.rows, one)
+	c.count(one)
+}
+
+// await notes the ticket whose end a row waits for.
+func (c *core) await(one *row, ticket, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one.lookup == "" {
+		one.lookup = ticket
+	} else {
+		delete(c.tickets, one.lookup)
+		one.message = ticket
+	}
+	one.reason = reason
+	c.tickets[ticket] = one
+	c.served = time.Now()
+}
+
+// end notes what became of a row, for the time being where that may change.
+func (c *core) end(one *row, o outcome, reason string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one.outcome, one.reason, one.settled, one.detail = o, reason, c.now(), ""
+	if err != nil {
+		one.detail = err.Error()
+	}
+	c.count(one)
+}
+
+// count keeps the number of rows that may still change. The caller holds mu.
+func (c *core) count(one *row) {
+	switch is := one.open(); {
+	case one.counted && !is:
+		c.left--
+	case is && !one.counted:
+		c.left++
+	}
+	one.counted = one.open()
+}
+
+// open counts the rows that may still change.
+func (c *core) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
+
+// taken counts the rows that were read.
+func (c *core) taken() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.rows)
+}
+
+// unfinished reports whether a run that was broken off had not come to the row with that number.
+func (c *core) unfinished(id string) bool {
+	known := false
+	for _, one := range c.rows {
+		if one.id == id && one.outcome != repeated {
+			known = true
+			if one.outcome == pending || one.outcome == uncertain {
+				return true
+			}
+		}
+	}
+	return !known
 }
 
 // code is the activation code of a request. Here it follows from the seed, so that a run can be replayed; a real core
@@ -305,44 +409,4 @@ func (c *core) code(id string) string {
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte(id))
 	return base32.StdEncoding.EncodeToString(mac.Sum(nil))[:12]
-}
-
-// open counts the rows that are not settled.
-func (c *core) open() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, one := range c.rows {
-		if one.outcome == pending || one.outcome == uncertain {
-			n++
-		}
-	}
-	return n
-}
-
-// access is the median time from asking for a code to its certified delivery, in seconds, per kind of employer.
-func (c *core) access(match func(domicile.Capacity) bool) float64 {
-	var took []time.Duration
-	for _, one := range c.rows {
-		if one.outcome == delivered && match(one.capacity) {
-			at := one.settled
-			for _, r := range one.dispatch.Recipients {
-				at = r.At
-			}
-			took = append(took, at.Sub(one.asked))
-		}
-	}
-	if len(took) == 0 {
-		return 0
-	}
-	slices.Sort(took)
-	return took[len(took)/2].Seconds()
-}
-
-// describe names a row for a person: its number and line, never its subject.
-func (one *row) describe() string {
-	if one.id == "" {
-		return fmt.Sprintf("line %d", one.line)
-	}
-	return one.id
 }

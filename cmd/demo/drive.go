@@ -21,29 +21,28 @@ type driver struct {
 // look is how long to wait, in real time, before looking again whether everybody has finished.
 const look = 200 * time.Microsecond
 
-// run goes on until the horizon, or until every row is settled and nothing more can change, or ctx ends.
+// run goes on until the horizon, or until no row can change any more, or ctx ends.
+//
+// The core works only while everybody else is still: what it hears then, and so what it does next, is the same in every
+// run.
 func (d *driver) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		d.tick()
-		heard, err := d.core.hear(ctx)
-		if err != nil {
-			return err
-		}
-		if heard > 0 {
-			continue
-		}
-		over, jumped := false, false
+		var (
+			still, work, over bool
+			err               error
+		)
 		d.hub.Still(func(next time.Time) {
 			if d.bench.InFlight() > 0 {
 				return
 			}
-			// What was settled since the core last listened must be heard before time goes on.
-			if heard, err = d.core.news(ctx); err != nil || heard > 0 {
-				return
+			still = true
+			var resume time.Time
+			if work, resume, err = d.core.due(ctx); err != nil || work {
+				return // time does not go on before the core has done what it can
 			}
-			if over = d.core.open() == 0 || !d.bench.Clock().Now().Before(d.horizon); !over {
-				d.jump(next)
-				jumped = true
+			if over = d.core.open() == 0 && resume.IsZero() || !d.bench.Clock().Now().Before(d.horizon); !over {
+				d.jump(next, resume)
 			}
 		})
 		switch {
@@ -51,20 +50,27 @@ func (d *driver) run(ctx context.Context) error {
 			return err
 		case over:
 			return nil
-		case !jumped && heard == 0:
+		case work:
+			if err := d.core.work(ctx); err != nil {
+				return err
+			}
+		case !still:
 			pause(ctx, look)
 		}
 	}
 	return ctx.Err()
 }
 
-// jump moves the clock to whatever falls due next at the hub or at the mocks.
-func (d *driver) jump(next time.Time) {
-	if at, ok := d.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
-		next = at
+// jump moves the clock to whatever falls due next at the hub, at the core or at the mocks.
+func (d *driver) jump(instants ...time.Time) {
+	if at, ok := d.bench.Clock().Next(); ok {
+		instants = append(instants, at)
 	}
-	if next.IsZero() || next.After(d.horizon) {
-		next = d.horizon
+	next := d.horizon
+	for _, at := range instants {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
 	}
 	d.bench.Clock().AdvanceTo(next)
 }

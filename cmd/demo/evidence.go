@@ -9,77 +9,102 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"raccordo/contracts"
 	"raccordo/hub"
 )
 
+// rootsFile is what receipts are verified against, beside the folders.
+const rootsFile = "roots.pem"
+
 // A manifest says what lies in a message's folder and how it hangs together.
 type manifest struct {
 	Case     string            `json:"case"`
 	Ticket   string            `json:"ticket"`
+	Outcome  outcome           `json:"outcome"`
+	Reason   string            `json:"reason,omitempty"`
 	State    contracts.State   `json:"state"`
-	Result   json.RawMessage   `json:"result,omitempty"` // the dispatch: message id, instants, status per recipient
-	Message  string            `json:"message"`          // SHA-256 of the bytes that left; the bytes of a secret message are erased
+	Error    *contracts.Error  `json:"error,omitempty"`
+	Dispatch json.RawMessage   `json:"dispatch,omitempty"` // message id, instants, status per recipient
+	Message  contracts.Sum     `json:"message_sha256,omitzero"`
+	Secret   bool              `json:"secret"` // the message's bytes were erased when it was settled: their digest stays
 	Receipts []manifestReceipt `json:"receipts"`
-	Verify   string            `json:"verify"`
 }
 
 type manifestReceipt struct {
-	File string          `json:"file"`
-	Sum  contracts.Sum   `json:"sha256"`
-	Kind string          `json:"kind"`
-	At   string          `json:"at"`
-	Data json.RawMessage `json:"data,omitempty"`
+	File   string          `json:"file"`
+	Sum    contracts.Sum   `json:"sha256"`
+	Kind   string          `json:"kind"`
+	At     time.Time       `json:"at"`
+	Data   json.RawMessage `json:"data,omitempty"`
+	Verify string          `json:"verify"` // a command line, to be run in this folder
 }
 
-// writeEvidence leaves a folder per message: every receipt as received, and a manifest. The folder must be new or empty:
-// evidence of two runs must not mingle.
-func writeEvidence(ctx context.Context, h *hub.Hub, c *core, dir string) error {
+// prepareOut makes the evidence's folder, before anything starts. It must be new or empty: evidence of two runs must not
+// mingle.
+func prepareOut(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return fmt.Errorf("-out: %w", err)
 	}
-	if old, err := os.ReadDir(dir); err != nil {
-		return err
-	} else if len(old) > 0 {
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	if len(old) > 0 {
 		return fmt.Errorf("-out %s: the folder is not empty; name a new one", dir)
 	}
-	for _, one := range c.rows {
+	return nil
+}
+
+// writeEvidence leaves a folder per message: every receipt as received, and a manifest.
+func (j *job) writeEvidence(ctx context.Context, dir string) error {
+	roots, err := os.ReadFile(filepath.Join(j.dir, "pec-roots.pem"))
+	if err != nil {
+		return fmt.Errorf("evidence: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, rootsFile), roots, 0o600); err != nil {
+		return fmt.Errorf("evidence: %w", err)
+	}
+	for _, one := range j.core.rows {
 		if one.message == "" {
 			continue
 		}
-		if err := writeMessage(ctx, h, c, one, filepath.Join(dir, one.message)); err != nil {
+		t, err := j.hub.Ticket(j.core.caller(ctx, one.id), one.message)
+		if err == nil {
+			err = writeMessage(j.hub, one, &t, filepath.Join(dir, one.message))
+		}
+		if err != nil {
 			return fmt.Errorf("evidence of %s: %w", one.describe(), err)
 		}
 	}
 	return nil
 }
 
-func writeMessage(ctx context.Context, h *hub.Hub, c *core, one *row, dir string) error {
-	t, err := h.Ticket(c.caller(ctx, one.id), one.message)
-	if err != nil {
-		return err
-	}
+func writeMessage(h *hub.Hub, one *row, t *contracts.Ticket, dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	m := manifest{
-		Case: one.id, Ticket: t.ID, State: t.State, Result: t.Result, Receipts: []manifestReceipt{},
-		Verify: "openssl cms -verify -in FILE -CAfile roots.pem -purpose any -out /dev/null",
+		Case: one.id, Ticket: t.ID, Outcome: one.outcome, Reason: one.reason, State: t.State, Error: t.Err,
+		Dispatch: t.Result, Secret: true, Receipts: []manifestReceipt{},
 	}
-	if m.Result == nil {
-		m.Result = t.Detail
+	if len(m.Dispatch) == 0 {
+		m.Dispatch = t.Detail
 	}
-	if !one.dispatch.Sum.IsZero() {
-		m.Message = one.dispatch.Sum.String()
+	if one.dispatch != nil {
+		m.Message = one.dispatch.Sum
 	}
-	for i, e := range t.Story {
+	for _, e := range t.Story {
 		for _, sum := range e.Proof {
-			name := fmt.Sprintf("%02d-%s.eml", i+1, strings.TrimPrefix(e.Kind, "pec."))
+			name := fmt.Sprintf("%02d-%s.eml", len(m.Receipts)+1, strings.TrimPrefix(e.Kind, "pec."))
 			if err := copyProof(h, sum, filepath.Join(dir, name)); err != nil {
 				return err
 			}
-			m.Receipts = append(m.Receipts, manifestReceipt{File: name, Sum: sum, Kind: e.Kind, At: e.At.Format("2006-01-02T15:04:05Z07:00"), Data: e.Data})
+			m.Receipts = append(m.Receipts, manifestReceipt{
+				File: name, Sum: sum, Kind: e.Kind, At: e.At, Data: e.Data,
+				Verify: "openssl cms -verify -in " + name + " -CAfile ../" + rootsFile + " -purpose any -out /dev/null",
+			})
 		}
 	}
 	text, err := json.MarshalIndent(m, "", "  ")

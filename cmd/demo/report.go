@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/term"
-
 	"raccordo/cmd/demo/audit"
 	"raccordo/contracts/domicile"
-	"raccordo/hub"
-	"raccordo/mocks/lab"
 )
 
 // A summary is what a run came to; -json prints it as it is.
@@ -37,6 +32,7 @@ type summary struct {
 	LedgerEntries uint64 `json:"ledger_entries"`
 	LedgerOK      bool   `json:"ledger_ok"`
 
+	// UpstreamCalls counts what every mock saw, refused requests included.
 	UpstreamCalls map[string]int `json:"upstream_calls"`
 	// AccessToCode is the median number of virtual seconds from asking for a code to its certified delivery.
 	AccessToCode struct {
@@ -45,159 +41,174 @@ type summary struct {
 	} `json:"access_to_code"`
 	Seconds float64 `json:"seconds"` // real
 
+	late        int
+	virtual     time.Duration
+	found       audit.Report
 	ledgerFault string
 	rows        []*row
 }
 
-func summarise(ctx context.Context, h *hub.Hub, c *core, bench *lab.Bench, found audit.Report, took time.Duration) (*summary, error) {
+func (j *job) summarise(ctx context.Context, found audit.Report) *summary {
+	rows := j.core.rows
 	s := &summary{
-		Rows: len(c.rows), Lost: len(found.Lost), Duplicates: len(found.Duplicates),
-		UpstreamCalls: map[string]int{}, Seconds: took.Round(time.Millisecond).Seconds(), rows: c.rows,
+		Rows: len(rows), Lost: len(found.Lost), Duplicates: len(found.Duplicates),
+		UpstreamCalls: j.bench.Counts(), found: found, rows: rows, virtual: j.bench.Clock().Now().Sub(start),
 	}
-	for _, one := range c.rows {
-		switch one.outcome {
-		case invalidRow:
-			s.Invalid++
-		case repeated:
-			s.Repeated++
-		case noDomicile:
-			s.NoDomicile++
-		case delivered:
-			s.Delivered++
-		case failed:
-			s.Failed++
-		case uncertain:
-			s.Uncertain++
-		default:
-			s.Pending++
-		}
-		if !one.dispatch.Submitted.IsZero() {
+	count := map[outcome]*int{
+		invalid: &s.Invalid, repeated: &s.Repeated, noDomicile: &s.NoDomicile, delivered: &s.Delivered,
+		failed: &s.Failed, uncertain: &s.Uncertain, pending: &s.Pending,
+	}
+	var enterprises, persons []time.Duration
+	for _, one := range rows {
+		*count[one.outcome]++
+		if one.sent() {
 			s.Sent++
-			// A delivery proves that the message was accepted, even where the acceptance receipt never came.
-			if !one.dispatch.AcceptedAt.IsZero() || one.outcome == delivered {
-				s.Accepted++
-			}
+		}
+		if one.accepted() {
+			s.Accepted++
+		}
+		if one.late() {
+			s.late++
+		}
+		switch {
+		case one.outcome != delivered:
+		case one.capacity == domicile.Enterprise:
+			enterprises = append(enterprises, one.waited())
+		case one.capacity == domicile.Person:
+			persons = append(persons, one.waited())
 		}
 	}
-	for _, e := range bench.Journal() {
-		s.UpstreamCalls[e.Mock+" "+e.Label]++
-	}
-	s.AccessToCode.Enterprise = c.access(func(in domicile.Capacity) bool { return in == domicile.Enterprise })
-	s.AccessToCode.Person = c.access(func(in domicile.Capacity) bool { return in == domicile.Person })
-	report, err := h.Ledger().Verify(ctx)
+	s.AccessToCode.Enterprise, s.AccessToCode.Person = median(enterprises), median(persons)
+	report, err := j.hub.Ledger().Verify(ctx)
 	s.LedgerOK, s.LedgerEntries = err == nil, report.Entries
 	if err != nil {
 		s.ledgerFault = err.Error()
 	}
-	return s, nil
+	return s
 }
 
-// print shows a table per outcome, the reasons of what went otherwise, and the verdict.
-func (s *summary) print(w io.Writer) {
-	fmt.Fprintf(w, "%d rows in %.1f s\n\n", s.Rows, s.Seconds)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "OUTCOME\tROWS\t")
-	for _, line := range []struct {
-		name string
-		n    int
-	}{
-		{"delivered", s.Delivered}, {"failed", s.Failed}, {"no domicile", s.NoDomicile}, {"pending", s.Pending},
-		{"uncertain", s.Uncertain}, {"invalid", s.Invalid}, {"repeated", s.Repeated},
-	} {
-		fmt.Fprintf(t, "%s\t%d\t\n", line.name, line.n)
+// median is in seconds; 0 of nothing.
+func median(took []time.Duration) float64 {
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[len(took)/2].Seconds()
+}
+
+// A line is one outcome in the table.
+type line struct {
+	name    string
+	n       int
+	meaning string
+	of      outcome
+}
+
+func (s *summary) lines() []line {
+	sent := "the recipient's provider certified the delivery"
+	if s.late > 0 {
+		sent = fmt.Sprintf("%s, %d times after it was given up", sent, s.late)
+	}
+	return []line{
+		{"delivered", s.Delivered, sent, delivered},
+		{"failed", s.Failed, "no code was delivered", failed},
+		{"no domicile", s.NoDomicile, "the register has no address: the employer must elect one first", noDomicile},
+		{"pending", s.Pending, "waits for an answer or a receipt that may still come", pending},
+		{"uncertain", s.Uncertain, "nobody knows whether the message left; it is not sent again", uncertain},
+		{"invalid", s.Invalid, "refused as written, nobody was asked", invalid},
+		{"repeated", s.Repeated, "the same employer in the same capacity again: one code is enough", repeated},
+	}
+}
+
+// print shows a table of outcomes, the reasons of what did not end well, and the verdict. Everything printed is of our
+// own making: no name, code or address of the list reaches a terminal.
+func (s *summary) print(w io.Writer, verbose bool) {
+	fmt.Fprintf(w, "%d rows, %s of virtual time in %.1f s\n\n", s.Rows, hours(s.virtual), s.Seconds)
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "OUTCOME\tROWS\tMEANING")
+	for _, l := range s.lines() {
+		fmt.Fprintf(t, "%s\t%4d\t%s\n", l.name, l.n, l.meaning)
 	}
 	_ = t.Flush() // a terminal that is gone needs no table
-	for _, o := range []outcome{failed, pending, uncertain, invalidRow} {
-		s.reasons(w, o)
+	for _, l := range s.lines() {
+		if l.of != delivered && l.of != repeated {
+			s.reasons(w, l, verbose)
+		}
 	}
 	fmt.Fprintf(w, "\nMessages: %d sent, %d accepted, %d delivered. Median wait for a code: %s an enterprise, %s a person.\n",
 		s.Sent, s.Accepted, s.Delivered, span(s.AccessToCode.Enterprise), span(s.AccessToCode.Person))
 	fmt.Fprintln(w, "\nWhat the suppliers saw:")
 	t = tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, op := range slices.Sorted(maps.Keys(s.UpstreamCalls)) {
-		fmt.Fprintf(t, "  %s\t%d\n", op, s.UpstreamCalls[op])
+		fmt.Fprintf(t, "  %s\t%5d\n", op, s.UpstreamCalls[op])
 	}
 	_ = t.Flush() // as above
+	s.verdict(w)
+}
+
+// verdict is what the exit status goes by.
+func (s *summary) verdict(w io.Writer) {
 	ledger := "verifies"
 	if !s.LedgerOK {
 		ledger = "DOES NOT VERIFY: " + s.ledgerFault
 	}
 	fmt.Fprintf(w, "\nLost: %d. Sent twice: %d. Ledger: %d entries, %s.\n", s.Lost, s.Duplicates, s.LedgerEntries, ledger)
+	for _, f := range []struct {
+		what string
+		ids  []string
+	}{{"Lost", s.found.Lost}, {"Sent twice", s.found.Duplicates}} {
+		if len(f.ids) > 0 {
+			fmt.Fprintf(w, "%s: rows %v\n", f.what, f.ids[:min(len(f.ids), shownReasons)])
+		}
+	}
 }
 
-const shownReasons = 8
+// shownReasons bounds what is listed of one kind.
+const shownReasons = 12
+
+// A cause is why some rows came to an outcome.
+type cause struct {
+	why     string
+	n       int
+	example *row
+}
 
 // reasons lists why rows came to an outcome, the most frequent first.
-func (s *summary) reasons(w io.Writer, o outcome) {
-	count, example := map[string]int{}, map[string]string{}
+func (s *summary) reasons(w io.Writer, l line, verbose bool) {
+	by := map[string]*cause{}
 	for _, one := range s.rows {
-		if one.outcome == o {
-			why := one.reason
-			if o == invalidRow {
-				why = fault(why)
-			}
-			count[why]++
-			if example[why] == "" {
-				example[why] = one.describe()
-			}
+		if one.outcome != l.of {
+			continue
 		}
+		c := by[one.reason]
+		if c == nil {
+			c = &cause{why: one.reason, example: one}
+			by[one.reason] = c
+		}
+		c.n++
 	}
-	if len(count) == 0 {
+	if len(by) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s:\n", o)
-	whys := slices.SortedFunc(maps.Keys(count), func(a, b string) int {
-		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	all := slices.SortedFunc(maps.Values(by), func(a, b *cause) int {
+		return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.example.line, b.example.line))
 	})
-	for i, why := range whys {
-		if i == shownReasons {
-			fmt.Fprintf(w, "  … and %d further reasons\n", len(whys)-i)
-			break
+	fmt.Fprintf(w, "\n%s:\n", l.name)
+	for _, c := range all[:min(len(all), shownReasons)] {
+		first := "first "
+		if c.n == 1 {
+			first = ""
 		}
-		fmt.Fprintf(w, "  %4d  %s (%s)\n", count[why], why, example[why])
-	}
-}
-
-// fault drops the place from "line N, column C: text", so that equal faults are counted together.
-func fault(text string) string {
-	for i := range text {
-		if i+1 < len(text) && text[i] == ':' {
-			return text[i+2:]
+		fmt.Fprintf(w, "  %4d  %s (%s%s)\n", c.n, c.why, first, c.example.describe())
+		if verbose && c.example.detail != "" {
+			fmt.Fprintf(w, "        %s\n", c.example.detail)
 		}
 	}
-	return text
+	if more := len(all) - shownReasons; more > 0 {
+		fmt.Fprintf(w, "        … and %d other reasons\n", more)
+	}
 }
 
 func span(seconds float64) string {
 	return (time.Duration(seconds) * time.Second).String()
-}
-
-// A progress is one live line on a terminal; elsewhere it is silent.
-type progress struct {
-	w     io.Writer
-	core  *core
-	bench *lab.Bench
-	on    bool
-	last  time.Time
-}
-
-func newProgress(w io.Writer, c *core, bench *lab.Bench, quiet bool) *progress {
-	f, ok := w.(*os.File)
-	return &progress{w: w, core: c, bench: bench, on: !quiet && ok && term.IsTerminal(int(f.Fd()))}
-}
-
-func (p *progress) tick() {
-	if !p.on || time.Since(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last = time.Now()
-	open, all := p.core.open(), len(p.core.rows)
-	virtual := p.bench.Clock().Now().Sub(start).Truncate(time.Minute)
-	fmt.Fprintf(p.w, "\r\x1b[K%d of %d rows settled, %s of %s virtual time", all-open, all, virtual, horizon)
-}
-
-func (p *progress) clear() {
-	if p.on {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }

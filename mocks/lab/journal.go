@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -118,6 +119,13 @@ func (b *Bench) Sent(match string) int {
 		}
 	}
 	return n
+}
+
+// Counts gives, by "mock label", how many exchanges there were, those dropped from the journal included.
+func (b *Bench) Counts() map[string]int {
+	b.journal.mu.Lock()
+	defer b.journal.mu.Unlock()
+	return maps.Clone(b.journal.counts)
 }
 
 // Watch has fn called for every exchange, on the exchange's own goroutine: after the work was done, before a byte of

@@ -1,57 +1,114 @@
-// Package audit counts what was lost and what was doubled, from the list that went in and from what the stranger at the
-// other end took. It imports nothing of the hub: what is judged does not judge itself.
+// Package audit counts what was lost and what was doubled, from the list that went in and from what the strangers at the
+// other end saw. It imports nothing of the hub: what is judged does not judge itself.
 package audit
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"raccordo/cmd/demo/input"
 	"raccordo/contracts/domicile"
+	"raccordo/mocks/inad"
 	"raccordo/mocks/lab"
 	"raccordo/mocks/pec"
 )
 
-// A Report is what an audit found. Every list holds row numbers, never subjects.
-type Report struct {
-	Lost       []string // a message was due and no provider took one
-	Duplicates []string // a provider took more than one for a row
-	Unexpected []string // a provider took one that was not due: wrong register, wrong address, or nobody's row
+// A Run is what an audit looks at.
+type Run struct {
+	Rows    []input.Row     // the list, as it was read
+	Taken   []pec.Submitted // every message that the provider took with 250
+	Journal []lab.Exchange  // what every mock saw
+	Began   time.Time       // the instant for which the registers are asked
+	Ended   time.Time
+	// Unfinished tells, of a run that was broken off, which rows it had not come to: nothing is due for them yet. nil: the
+	// run went on to its end.
+	Unfinished func(id string) bool
 }
 
-// OK reports whether nothing was found.
+// A Report is what an audit found. Every list holds row numbers, never subjects.
+type Report struct {
+	Lost       []string // a message was due and the provider took none
+	Duplicates []string // the provider took more than one for a row
+	Unexpected []string // the provider took one that was not due: wrong register, wrong address, or nobody's row
+	Waiting    []string // a message was due; at the end the provider was still taking the mailbox's messages one by one
+	Unanswered []string // a message may be due, but the register never gave an answer
+}
+
+// OK reports whether nothing is wrong.
 func (r Report) OK() bool { return len(r.Lost)+len(r.Duplicates)+len(r.Unexpected) == 0 }
 
-// Messages compares rows with what providers took. at is the instant for which the registers are asked; unfinished names
-// the rows that a run which was broken off had not come to: nothing is due for them yet.
-func Messages(rows []input.Row, taken []pec.Submitted, at time.Time, unfinished map[string]bool) Report {
+// Messages compares the rows with what the provider took.
+func Messages(run Run) Report {
 	var r Report
 	by := map[string][]pec.Submitted{}
-	for _, m := range taken {
+	for _, m := range run.Taken {
 		id := caseOf(m.Subject)
 		by[id] = append(by[id], m)
 	}
-	for _, row := range rows {
+	for _, row := range run.Rows {
 		if row.Repeated {
 			continue // its first row stands for it
 		}
 		got := by[row.ID]
 		delete(by, row.ID)
-		due := dueAddress(row.Query, at)
+		due := dueAddress(row.Query, run.Began)
 		switch {
 		case len(got) > 1:
 			r.Duplicates = append(r.Duplicates, row.ID)
-		case len(got) == 0 && due != "" && !unfinished[row.ID]:
-			r.Lost = append(r.Lost, row.ID)
 		case len(got) == 1 && (due == "" || len(got[0].Recipients) != 1 || !strings.EqualFold(got[0].Recipients[0], due)):
 			r.Unexpected = append(r.Unexpected, row.ID)
+		case len(got) == 1 || due == "":
+		case run.Unfinished != nil && run.Unfinished(row.ID):
+			r.Waiting = append(r.Waiting, row.ID)
+		case run.unanswered(row.Query):
+			r.Unanswered = append(r.Unanswered, row.ID)
+		case run.queueing():
+			r.Waiting = append(r.Waiting, row.ID)
+		default:
+			r.Lost = append(r.Lost, row.ID)
 		}
 	}
-	for id, got := range by {
-		r.Unexpected = append(r.Unexpected, fmt.Sprintf("%s (%d messages of no row)", id, len(got)))
+	for _, id := range slices.SortedFunc(maps.Keys(by), cmp.Compare[string]) {
+		r.Unexpected = append(r.Unexpected, fmt.Sprintf("%s (%d messages of no row)", id, len(by[id])))
 	}
 	return r
+}
+
+// queueing reports whether the provider was taking messages until the end. Mailboxes may send six messages a minute;
+// 72 hours of that are 25,920, and a longer list leaves some that wait.
+func (run Run) queueing() bool {
+	const gap = 2 * time.Minute
+	for _, e := range slices.Backward(run.Journal) {
+		if e.Mock == "pec" && strings.HasPrefix(e.Label, "smtp ") {
+			return run.Ended.Sub(e.At) <= gap
+		}
+	}
+	return false
+}
+
+// unanswered reports whether the register, which answers single questions about this subject with 500 for ever, was
+// asked about them alone.
+func (run Run) unanswered(q domicile.Query) bool {
+	m, ok := lab.ByCode(q.Subject.CodiceFiscale.Reveal())
+	if !ok || m.Quirk != lab.QuirkBroken {
+		return false
+	}
+	alone := false
+	for _, e := range run.Journal {
+		asked, ok := e.Parsed.(inad.Asked)
+		if !ok || !slices.Contains(asked.Codes, m.CodiceFiscale) {
+			continue
+		}
+		if len(asked.Codes) > 1 || asked.List != "" {
+			return false
+		}
+		alone = true
+	}
+	return alone
 }
 
 // caseOf reads the row's number from a subject line.
@@ -66,37 +123,32 @@ func caseOf(subject string) string {
 // dueAddress says where the law sends the code: an enterprise's address in INI-PEC and nowhere else; a body's or a
 // person's own in INAD; a professional's from the order, then the professional one in INAD. Empty: nowhere.
 func dueAddress(q domicile.Query, at time.Time) string {
-	codes := []string{q.Subject.CodiceFiscale.Reveal(), q.Subject.PartitaIVA.Reveal()}
+	m, known := lab.ByCode(cmp.Or(q.Subject.CodiceFiscale.Reveal(), q.Subject.PartitaIVA.Reveal()))
+	if !known {
+		return ""
+	}
 	switch q.Capacity {
-	case domicile.Enterprise, domicile.Professional:
-		for _, code := range codes {
-			m, ok := lab.ByCode(code)
-			if !ok || code == "" || m.INIPEC == nil {
-				continue
-			}
-			if q.Capacity == domicile.Enterprise && m.INIPEC.Enterprise != "" {
-				return m.INIPEC.Enterprise
-			}
-			if q.Capacity == domicile.Professional && len(m.INIPEC.Professionals) > 0 {
-				return m.INIPEC.Professionals[0]
-			}
-		}
-		if q.Capacity == domicile.Enterprise {
+	case domicile.Enterprise:
+		if m.INIPEC == nil {
 			return ""
+		}
+		return m.INIPEC.Enterprise // nobody slides from there to INAD
+	case domicile.Professional:
+		if m.INIPEC != nil && len(m.INIPEC.Professionals) > 0 {
+			return m.INIPEC.Professionals[0]
 		}
 	}
 	if q.Subject.CodiceFiscale.Omocodic() {
 		return "" // INAD's own pattern refuses the code: it cannot be asked
 	}
-	m, ok := lab.ByCode(codes[0])
-	if !ok {
-		return ""
-	}
 	for _, d := range m.InForce(at) {
-		professional := d.Profession != ""
-		if professional == (q.Capacity == domicile.Professional) && strings.Count(d.Address, "@") == 1 && !strings.ContainsAny(d.Address, " ,;") {
+		if (d.Profession != "") == (q.Capacity == domicile.Professional) && usable(d.Address) {
 			return d.Address
 		}
 	}
 	return ""
+}
+
+func usable(address string) bool {
+	return strings.Count(address, "@") == 1 && !strings.ContainsAny(address, " ,;")
 }

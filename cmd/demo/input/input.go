@@ -57,6 +57,14 @@ type Error struct {
 	Fatal     bool   // nothing behind it can be read
 }
 
+// Short is the error without the line, by which equal faults of many rows are counted together.
+func (e *Error) Short() string {
+	if e.Column != "" {
+		return e.Column + ": " + e.Text
+	}
+	return e.Text
+}
+
 // Error is "line N, column C: text".
 func (e *Error) Error() string {
 	switch {
@@ -127,6 +135,8 @@ func recognise(head []byte) error {
 		return fatal(1, 1, "the list is empty: want a header line %s", strings.Join(columns[:], ","))
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return fatal(1, 1, "this is a spreadsheet or archive, not CSV: save it as CSV (UTF-8)")
+	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(bytes.TrimRight(head, "\r"), '\r') >= 0:
+		return fatal(1, bytes.IndexByte(head, '\r')+1, "lines end with CR alone: save it as CSV (UTF-8), whose lines end with LF or CRLF")
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return fatal(1, 1, "this is UTF-16: save it as CSV (UTF-8)")
 	}
@@ -243,12 +253,12 @@ func (r *Reader) row(line int, f [len(columns)]string) (Row, error) {
 	var err error
 	if f[colCF] != "" {
 		if row.Query.Subject.CodiceFiscale, err = contracts.ParseCodiceFiscale(f[colCF]); err != nil {
-			return bad(colCF, "%v", err)
+			return bad(colCF, "%s", strings.TrimPrefix(err.Error(), "codice fiscale: "))
 		}
 	}
 	if f[colVAT] != "" {
 		if row.Query.Subject.PartitaIVA, err = contracts.ParsePartitaIVA(f[colVAT]); err != nil {
-			return bad(colVAT, "%v", err)
+			return bad(colVAT, "%s", strings.TrimPrefix(err.Error(), "partita IVA: "))
 		}
 	}
 	if row.Query.Subject.CodiceFiscale.IsZero() && (row.Query.Capacity != domicile.Enterprise || row.Query.Subject.PartitaIVA.IsZero()) {
