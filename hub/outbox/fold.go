@@ -52,7 +52,11 @@ func (b *Box) Fold(tx *store.Tx, instance string, e contracts.Event) (owner stri
 	r.heard++
 	to := landing(r, move)
 	if to == "" || r.state == contracts.StateRunning && r.lot == "" {
-		// Nothing moves, or a worker has it in hand: its own commit folds again, onto the answer it brings.
+		// Nothing moves, or a worker has it in hand: its own commit folds again, onto the answer it brings. Should it bring
+		// none, what was told counts, the reason of a failure included.
+		if to == contracts.StateFailed {
+			r.fail(move.Err)
+		}
 		if err := r.save(tx, b.now()); err != nil {
 			return "", err
 		}
@@ -84,6 +88,15 @@ func landing(r *row, move contracts.Move) contracts.State {
 		return ""
 	}
 	return move.To
+}
+
+// told gives what events made of a ticket while a worker had it in hand. The reason of a failure was noted with the event.
+func (r *row) told() contracts.State {
+	to := contracts.State(r.moved)
+	if to != contracts.StateFailed {
+		r.fail(nil)
+	}
+	return to
 }
 
 // refold folds what has come for a ticket onto the answer that its worker brings, and gives the state that makes.

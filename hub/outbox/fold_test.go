@@ -139,6 +139,7 @@ func TestEventsThatOvertakeTheAnswerAreFoldedOntoIt(t *testing.T) {
 		{"the answer comes, then counts what came", []string{"accepted"}, nil, contracts.StateWaiting, `{"who":"a","seen":["0"]}`},
 		{"an end that came is an end", []string{"accepted", "delivered"}, nil, contracts.StateDone, `{"who":"a","seen":["0","1"]}`},
 		{"a failure that came is one", []string{"refused"}, nil, contracts.StateFailed, `{"who":"a","seen":["0"]}`},
+		{"a failure that came gives the reason, whatever became of the answer", []string{"refused"}, contracts.Errorf(contracts.Uncertain, "lost"), contracts.StateFailed, `{"who":"","seen":["0"]}`},
 		{"a lost answer is made good by an event", []string{"accepted"}, contracts.Errorf(contracts.Uncertain, "lost"), contracts.StateWaiting, `{"who":"","seen":["0"]}`},
 		{"it is not sent again when an event says that it was", []string{"accepted"}, contracts.Errorf(contracts.Unavailable, "busy"), contracts.StateWaiting, `{"who":"","seen":["0"]}`},
 		{"an event that moves nothing proves nothing", []string{"noise"}, contracts.Errorf(contracts.Uncertain, "lost"), contracts.StateUncertain, `{"who":"","seen":["0"]}`},
@@ -173,6 +174,9 @@ func TestEventsThatOvertakeTheAnswerAreFoldedOntoIt(t *testing.T) {
 			}
 			equal(t, "answer", string(answer), c.detail)
 			equal(t, "exchanges", n.Load(), 1)
+			if c.want == contracts.StateFailed {
+				kind(t, "reason", got.Failure(), contracts.NotFound)
+			}
 		})
 	}
 }

@@ -106,13 +106,12 @@ func (b *Box) recoverRow(tx *store.Tx, n int64, lease string, fence int64) error
 	}
 	to := contracts.StateQueued
 	r.next = b.now()
-	if r.departed && r.effect == contracts.Once {
+	switch {
+	case r.moved != "": // events had already told
+		to = r.told()
+	case r.departed && r.effect == contracts.Once:
 		to = contracts.StateUncertain
 		r.fail(b.fault(contracts.Uncertain, r.op, "the hub stopped between departure and answer"))
-	}
-	if r.moved != "" { // events had already told
-		to = contracts.State(r.moved)
-		r.fail(nil)
 	}
 	r.departed = r.departed && to != contracts.StateQueued
 	var req any

@@ -206,7 +206,7 @@ func (b *Box) apply(tx *store.Tx, r *row, j *job, v verdict) error {
 			}
 		}
 	case r.moved != "" && j.state == contracts.StateRunning: // events know better than a lost connection
-		to = contracts.State(r.moved)
+		to = r.told()
 	default:
 		r.fail(v.err)
 	}
