@@ -259,3 +259,58 @@ func TestServerThatSaysTooMuchIsCutOff(t *testing.T) {
 		t.Error("an answer without end was read")
 	}
 }
+
+// What a server cannot give at the moment is neither gone nor absent: whoever reads on or concludes "there is none" from
+// it loses a receipt.
+func TestWhatAServerCannotGiveIsNotGone(t *testing.T) {
+	p := listen(t, func(c *talk) {
+		c.say("* OK [CAPABILITY IMAP4rev1] here")
+		for {
+			line, ok := c.hear()
+			if !ok {
+				return
+			}
+			tag, rest, _ := strings.Cut(line, " ")
+			switch {
+			case strings.HasPrefix(rest, "LOGIN"):
+				c.say(tag + " OK [CAPABILITY IMAP4rev1] in")
+			case strings.HasPrefix(rest, "LIST"):
+				c.say(`* LIST () "/" INBOX`, `* LIST () "/" Archivio`, tag+" OK done")
+			case strings.HasPrefix(rest, "EXAMINE") && strings.Contains(rest, "Archivio"):
+				c.say(tag + " NO [INUSE] another session has it")
+			case strings.HasPrefix(rest, "EXAMINE"):
+				c.say("* OK [UIDVALIDITY 7] x", tag+" OK [READ-ONLY] done")
+			case strings.HasPrefix(rest, "UID SEARCH"):
+				c.say("* SEARCH", tag+" OK done")
+			case strings.HasPrefix(rest, "UID FETCH 1 "):
+				c.say("* 1 FETCH (UID 1 BODY[] NIL)", tag+" OK done")
+			default:
+				c.say(tag + " OK done")
+			}
+		}
+	})
+	s, err := OpenSession(t.Context(), p.server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Open("INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Raw(1, 1000); contracts.KindOf(err) != contracts.Unavailable {
+		t.Errorf("a message without its bytes: %v, want unavailable", err)
+	}
+	if _, err := s.Raw(2, 1000); !errors.Is(err, ErrGone) {
+		t.Errorf("no message: %v, want gone", err)
+	}
+	if got, err := s.Find("X-Riferimento-Message-ID", "h1.a.1@x.test", 10); contracts.KindOf(orNone(err)) != contracts.Throttled {
+		t.Errorf("a search past a folder that is busy: %v, %v", got, err)
+	}
+}
+
+func orNone(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
+}
