@@ -14,7 +14,8 @@ const maxResolve = 200 // receipts looked at for one uncertain message
 // resolve asks whether an uncertain message was taken: it searches every folder of the mailbox for receipts that name
 // it. A receipt that counts proves that it was; then the answer is as after a 250, as far as those receipts tell.
 // Nothing found proves nothing: PEC does not know our key, so it stays Uncertain, and past AcceptanceWithin the error's
-// Code is NO_ACCEPTANCE, for a person to settle.
+// Code is NO_ACCEPTANCE, for a person to settle. Messages that name it and do not count (too large, or with a signature
+// that cannot be believed) are Conflict: something was heard of it, so nobody may conclude that it never left.
 func (a *Adapter) resolve(ctx context.Context, m delivery.Message) (delivery.Dispatch, error) {
 	d, err := a.ask(ctx, m)
 	return d, a.fault(err)
@@ -39,9 +40,14 @@ func (a *Adapter) ask(ctx context.Context, m delivery.Message) (delivery.Dispatc
 	if err != nil {
 		return delivery.Dispatch{}, err
 	}
-	d, found, err := a.gather(s, b, hold.ID(), m, places)
+	d, found, doubtful, err := a.gather(s, b, hold.ID(), m, places)
 	if err != nil {
 		return delivery.Dispatch{}, err
+	}
+	if !found && doubtful > 0 {
+		e := contracts.Errorf(contracts.Conflict, "resolve: %d messages name it and none of them counts; look at them, and settle it by hand", doubtful)
+		e.Code = "DOUBTFUL_RECEIPTS"
+		return delivery.Dispatch{}, e
 	}
 	frozen, err := hold.Keep(ctx, keptMessage, func() ([]byte, error) { return nil, errors.New("not kept") })
 	if !found {
@@ -53,30 +59,34 @@ func (a *Adapter) ask(ctx context.Context, m delivery.Message) (delivery.Dispatc
 	return d, nil
 }
 
-// gather folds the receipts found. They are not archived here: whatever lies in the folder that is read is archived by
+// gather folds the receipts found, and counts those that name the message and may move nothing. They are not archived here: whatever lies in the folder that is read is archived by
 // the feed, and a copy that a person moved elsewhere is not ours to take.
-func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.Message, places []mail.Place) (d delivery.Dispatch, found bool, err error) {
+func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.Message, places []mail.Place) (d delivery.Dispatch, found bool, doubtful int, err error) {
 	open := mail.Place{}
 	for _, at := range places {
 		if at.Folder != open.Folder {
 			if _, err := s.Open(at.Folder); err != nil {
-				return d, found, err
+				return d, found, doubtful, err
 			}
 			open = at
 		}
 		head, err := s.Head(at.UID)
-		if errors.Is(err, mail.ErrGone) || head.Size > a.config.MaxReceipt {
+		if errors.Is(err, mail.ErrGone) {
 			continue
 		}
 		if err != nil {
-			return d, found, err
+			return d, found, doubtful, err
+		}
+		if head.Size > a.config.MaxReceipt {
+			doubtful++
+			continue
 		}
 		raw, err := s.Raw(at.UID, a.config.MaxReceipt)
 		if errors.Is(err, mail.ErrGone) {
 			continue
 		}
 		if err != nil {
-			return d, found, err
+			return d, found, doubtful, err
 		}
 		got := b.reader.read(raw, head.Received, a.env.Clock.Now())
 		if got.ref != ticket {
@@ -84,17 +94,20 @@ func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.
 		}
 		e, err := event(b, got, contracts.SumOf(raw).String())
 		if err != nil {
-			return d, found, err
+			return d, found, doubtful, err
 		}
 		next, _, err := fold(m, d, e)
-		if err != nil {
-			continue // what may move nothing proves nothing
+		if err != nil { // what may move nothing proves nothing
+			doubtful++
+			continue
 		}
-		if len(next.Seen) > 0 {
-			d, found = next, true
+		if len(next.Seen) == 0 { // between providers
+			doubtful++
+			continue
 		}
+		d, found = next, true
 	}
-	return d, found, nil
+	return d, found, doubtful, nil
 }
 
 // unanswered is the error of a message of which nothing is heard.

@@ -462,6 +462,38 @@ func TestResolveSaysWhenAPersonMustDecide(t *testing.T) {
 	}
 }
 
+// Whoever restores a store asks so before it sends: what was heard of a message, believed or not, must not be taken for
+// "nothing was heard".
+func TestResolveTellsDoubtFromSilence(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		option []mock.Option
+		change func(*Config, *lab.Bench)
+	}{
+		{"receipts of an authority that is not believed", []mock.Option{mock.WithCertificate(mock.UnknownCA)}, nil},
+		{"receipts too large to fetch", nil, func(c *Config, _ *lab.Bench) { c.MaxReceipt = 1 << 10 }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil, tc.option...)
+			if tc.change != nil {
+				tc.change(&w.Adapter.config, w.bench)
+			}
+			ctx := contracts.WithHold(t.Context(), newHold())
+			m := to("rossi@pec.cittadini.test")
+			if _, err := w.Send(ctx, m); err != nil {
+				t.Fatal(err)
+			}
+			w.bench.Advance(time.Minute)
+			_, err := w.resolve(ctx, m)
+			var e *contracts.Error
+			if !errors.As(err, &e) || e.Kind != contracts.Conflict || e.Code != "DOUBTFUL_RECEIPTS" || strings.Contains(e.Error(), "@") {
+				t.Errorf("%v, want conflict [DOUBTFUL_RECEIPTS]", err)
+			}
+		})
+	}
+}
+
 func TestMessageArrivesAsFrozen(t *testing.T) {
 	w := newWorld(t, nil)
 	m := to("rossi@pec.cittadini.test")

@@ -88,8 +88,10 @@ func (b *Box) ask(ctx context.Context, j *job) {
 	case e.Kind == contracts.NotFound, e.Kind == contracts.Uncertain && j.recheck != 0: // it was asked, and cannot tell
 		b.settle(j, b.unheard(j, bind, stay))
 	default:
-		if e.Kind == contracts.Uncertain {
-			stay.err = e // what is known by now, such as that no receipt came in time
+		if e.Kind == contracts.Uncertain || e.Kind == contracts.Conflict {
+			known := *e // by now, such as that no receipt came in time, or only receipts that nobody can believe
+			known.Kind = contracts.Uncertain
+			stay.err = &known
 		}
 		if !stay.next.IsZero() && e.After > 0 {
 			stay.next = later(stay.next, now.Add(min(e.After, maxPause)))

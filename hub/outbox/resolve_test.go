@@ -61,6 +61,28 @@ func TestAnUncertainTicketIsAskedAboutAndNeverRepeated(t *testing.T) {
 	}
 }
 
+func TestWhatIsKnownOfAnUncertainTicketIsShown(t *testing.T) {
+	for _, known := range []contracts.Kind{contracts.Uncertain, contracts.Conflict} {
+		t.Run(known.String(), func(t *testing.T) {
+			r := newRig(t)
+			b, n := says(opOnce, func(context.Context, int, ask) (reply, error) {
+				return reply{}, contracts.Errorf(contracts.Uncertain, "lost")
+			}, contracts.Resolve(opOnce, func(context.Context, ask) (reply, error) {
+				return reply{}, &contracts.Error{Kind: known, Code: "DOUBT"}
+			}))
+			r.desk.bind("x", b)
+			r.open().start()
+			id := r.submit(newCall(opOnce, "k", ask{Who: "a"})).ID
+			r.jump(time.Hour, nil)
+			got := r.ticket(id)
+			equal(t, "state", got.State, contracts.StateUncertain)
+			equal(t, "sent", n.Load(), 1)
+			kind(t, "its error", got.Err, contracts.Uncertain)
+			equal(t, "code", got.Err.Code, "DOUBT")
+		})
+	}
+}
+
 func TestWithoutAQuestionOnlyEventsOrAPersonSettleIt(t *testing.T) {
 	r := newRig(t)
 	b, n := says(opOnce, func(context.Context, int, ask) (reply, error) {
