@@ -320,6 +320,31 @@ func TestRunPullsAtOnceWhileSomethingComesThenAtItsPaceAndBacksOff(t *testing.T)
 	}
 }
 
+// A mailbox that was renumbered is told again from its beginning, batch by batch: that nothing is new in a batch does not
+// mean that nothing is new behind it.
+func TestWhatIsToldAgainIsReadThroughAtOnce(t *testing.T) {
+	r := open(t)
+	before := &feeder{batches: [][]contracts.Event{{event("1", "t1", "{}")}, {event("2", "t1", "{}")}}}
+	r.pull(before)
+	r.pull(before)
+	again := &feeder{batches: [][]contracts.Event{{event("1", "t1", "{}")}, {event("2", "t1", "{}")}, {event("3", "t1", "{}")}}}
+	equal(t, "new in the first batch", r.pull(again), 0)
+	if !r.feed.Heard("pec").IsZero() {
+		t.Error("all counts as heard, with a batch that moved the cursor")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.feed.Run(ctx, "pec", again) }()
+	<-r.clock.Asked() // it sleeps
+	equal(t, "calls before it sleeps", again.called(), 4)
+	equal(t, "folded", len(r.folded()), 3)
+	equal(t, "heard", r.feed.Heard("pec").Equal(morning), true)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 type panics struct{}
 
 func (panics) Feed(context.Context, contracts.Cursor) ([]contracts.Event, contracts.Cursor, error) {

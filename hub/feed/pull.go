@@ -33,6 +33,13 @@ type record struct {
 // Pull reads what an instance's far side has told since the cursor, keeps it and folds it. It reports how many events
 // came that were not known.
 func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder) (n int, err error) {
+	n, _, err = f.pull(ctx, instance, from)
+	return n, err
+}
+
+// pull is Pull, and tells besides whether there may be more at once: something came that was not known, or that was and
+// moved the cursor. A mailbox that was renumbered is read through what is known to what is not.
+func (f *Feed) pull(ctx context.Context, instance string, from contracts.Feeder) (n int, more bool, err error) {
 	began := f.clock.Now()
 	var cursor contracts.Cursor
 	err = f.store.Read(ctx, func(v *store.View) error {
@@ -43,16 +50,16 @@ func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("pull events: read cursor: %w", err)
+		return 0, false, fmt.Errorf("pull events: read cursor: %w", err)
 	}
 	events, next, err := f.read(ctx, instance, from, cursor)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	records := make([]record, len(events))
 	for i, e := range events {
 		if records[i], err = f.prepare(instance, e); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 	}
 	moved := string(next) != string(cursor)
@@ -68,16 +75,17 @@ func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder)
 			return setCursor(tx, instance, next)
 		})
 		if err != nil {
-			return n, fmt.Errorf("pull events: %w", err)
+			return n, false, fmt.Errorf("pull events: %w", err)
 		}
 		n += fresh
 	}
-	if n == 0 {
+	more = n > 0 || moved && len(events) > 0
+	if !more {
 		f.mu.Lock()
 		f.heard[instance] = began
 		f.mu.Unlock()
 	}
-	return n, nil
+	return n, more, nil
 }
 
 // read asks the adapter, which must not be able to bring the hub down.
@@ -227,7 +235,7 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 	var wait time.Duration
 	var swept time.Time
 	for failures := 0; ; {
-		n, err := f.Pull(ctx, instance, from)
+		_, more, err := f.pull(ctx, instance, from)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -237,7 +245,7 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 			wait = backoff(every, f.cfg.BackoffMax, failures, contracts.AsError(err).After)
 			f.log.Warn("feed: events could not be read", slog.String("instance", instance), slog.Int("failures", failures),
 				slog.Duration("again_in", wait), slog.Any("error", err))
-		case n > 0:
+		case more:
 			failures, wait = 0, 0
 		default:
 			failures, wait = 0, every
@@ -297,7 +305,7 @@ func (f *Feed) Idle() (next time.Time, quiet bool) {
 	return next, true
 }
 
-// Heard is the beginning of the last reading of an instance that brought nothing new: what had been told by then is
+// Heard is the beginning of the last reading of an instance that brought nothing new, and did not move on either: what had been told by then is
 // known. Zero: there was none since this process began.
 func (f *Feed) Heard(instance string) time.Time {
 	f.mu.Lock()
