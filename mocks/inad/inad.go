@@ -37,11 +37,12 @@ type Settings struct {
 
 // Mock is the register. New makes one; Attach serves it.
 type Mock struct {
-	mu       sync.Mutex
-	settings Settings
-	lists    map[string]*stored
-	tries    map[string]int // single look-ups of members with a quirk
+	*lab.Switches[Settings]
 
+	mu    sync.Mutex
+	tries map[string]int // single look-ups of members with a quirk
+
+	lists *lab.Shelf[*stored]
 	bench *lab.Bench
 	names *lab.Names
 	base  string
@@ -49,7 +50,7 @@ type Mock struct {
 
 // New is a register with the default settings.
 func New() *Mock {
-	return &Mock{settings: Settings{Polls: 2, Slow: 2 * time.Second}, lists: map[string]*stored{}, tries: map[string]int{}}
+	return &Mock{Switches: lab.NewSwitches(Settings{Polls: 2, Slow: 2 * time.Second}), tries: map[string]int{}}
 }
 
 // Name is "inad".
@@ -63,6 +64,7 @@ func (m *Mock) Attach(b *lab.Bench) (err error) {
 	}
 	platform.Register(m.Name(), Audience)
 	m.bench, m.names = b, b.Names("inad")
+	m.lists = lab.NewShelf[*stored](b.Clock(), maxLists, Kept)
 	guard := platform.Guard(Audience, func(w http.ResponseWriter, _ *http.Request, status int) {
 		writeProblem(w, status, "Voucher non valido")
 	})
@@ -78,19 +80,6 @@ func (m *Mock) Attach(b *lab.Bench) (err error) {
 	})
 	m.base, err = b.ServeHTTP(m.Name(), lab.Under(Prefix, mux))
 	return err
-}
-
-// Set changes the settings.
-func (m *Mock) Set(change func(*Settings)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change(&m.settings)
-}
-
-func (m *Mock) now() Settings {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.settings
 }
 
 // Problem is the contract's error body: the status is a text and there is no title.

@@ -181,7 +181,7 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"lists: too many at a time", 503, func(s *stage) (answer, error) {
 			for i := range maxLists {
-				s.m.lists[fmt.Sprint(i)] = &stored{asked: s.b.Clock().Now()}
+				s.m.lists.Put(fmt.Sprint(i), &stored{})
 			}
 			return s.order(code), nil
 		}},

@@ -25,7 +25,7 @@ var idPattern = regexp.MustCompile(`^[{]?[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9
 
 // order is POST /listDigitalAddress. The body's name of the reference lacks a letter, in the contract too.
 func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
-	codes, reference, rule := readOrder(r, m.now().Lenient)
+	codes, reference, rule := readOrder(r, m.Settings().Lenient)
 	lab.Parsed(r.Context(), Asked{Codes: codes, Reference: reference})
 	if rule != "" {
 		refuse(w, r, http.StatusBadRequest, "Richiesta non valida", rule)
@@ -33,14 +33,7 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 	}
 	now := m.bench.Clock().Now()
 	id := m.names.UUID()
-	m.mu.Lock()
-	m.forget(now)
-	full := len(m.lists) >= maxLists
-	if !full {
-		m.lists[id] = &stored{codes: codes, asked: now}
-	}
-	m.mu.Unlock()
-	if full {
+	if !m.lists.Put(id, &stored{codes: codes, asked: now}) {
 		refuse(w, r, http.StatusServiceUnavailable, "Servizio non disponibile", "lists: too many at a time")
 		return
 	}
@@ -86,18 +79,9 @@ func readOrder(r *http.Request, lenient bool) (codes []string, reference, rule s
 	return body.Codes, *body.Reference, ""
 }
 
-// forget drops the lists whose time is up; the caller holds the lock.
-func (m *Mock) forget(now time.Time) {
-	for id, l := range m.lists {
-		if now.Sub(l.asked) >= Kept {
-			delete(m.lists, id)
-		}
-	}
-}
-
 func (m *Mock) location(what, id string) string {
 	base := m.base
-	if other := m.now().Location; other != "" {
+	if other := m.Settings().Location; other != "" {
 		base = other
 	}
 	return base + "/listDigitalAddress/" + what + "/" + id
@@ -112,11 +96,8 @@ func (m *Mock) find(w http.ResponseWriter, r *http.Request) (*stored, string) {
 		return nil, ""
 	}
 	id = strings.ToLower(strings.Trim(id, "{}"))
-	m.mu.Lock()
-	m.forget(m.bench.Clock().Now())
-	l := m.lists[id]
-	m.mu.Unlock()
-	if l == nil {
+	l, ok := m.lists.Find(id)
+	if !ok {
 		refuse(w, r, http.StatusNotFound, "Richiesta elenco non trovata", "id: unknown list, or kept no longer")
 	}
 	return l, id
@@ -128,10 +109,11 @@ func (m *Mock) state(w http.ResponseWriter, r *http.Request) {
 	if l == nil {
 		return
 	}
+	s := m.Settings()
 	m.mu.Lock()
 	l.polls++
 	polls := l.polls
-	l.available = l.available || polls > m.settings.Polls && m.bench.Clock().Now().Sub(l.asked) >= m.settings.Delay
+	l.available = l.available || polls > s.Polls && m.bench.Clock().Now().Sub(l.asked) >= s.Delay
 	available := l.available
 	m.mu.Unlock()
 	switch {

@@ -100,9 +100,10 @@ func (m *Mock) troubled(w http.ResponseWriter, r *http.Request, member lab.Membe
 	if member.Quirk == "" {
 		return false
 	}
+	slow := m.Settings().Slow
 	m.mu.Lock()
 	m.tries[member.CodiceFiscale]++
-	try, slow := m.tries[member.CodiceFiscale], m.settings.Slow
+	try := m.tries[member.CodiceFiscale]
 	m.mu.Unlock()
 	switch {
 	case member.Quirk == lab.QuirkBroken:
@@ -122,7 +123,7 @@ func (m *Mock) troubled(w http.ResponseWriter, r *http.Request, member lab.Membe
 // about tells what is held about a member now. An address that has ceased is still told, with its end; one that was
 // replaced is not.
 func (m *Mock) about(member lab.Member, listed bool) extraction {
-	now, settings := m.bench.Clock().Now(), m.now()
+	now, settings := m.bench.Clock().Now(), m.Settings()
 	elements := []element{}
 	for _, d := range member.INAD {
 		if !d.Past && !now.Before(d.From) {

@@ -66,9 +66,10 @@ type Settings struct {
 
 // Mock is the gateway. New makes one; Attach serves it.
 type Mock struct {
-	mu       sync.Mutex
-	settings Settings
-	lists    map[string]*stored
+	*lab.Switches[Settings]
+
+	mu    sync.Mutex // guards what is in the lists
+	lists *lab.Shelf[*stored]
 
 	bench    *lab.Bench
 	names    *lab.Names
@@ -83,10 +84,10 @@ type Mock struct {
 
 // New is a gateway with the default settings.
 func New() *Mock {
-	return &Mock{lists: map[string]*stored{}, settings: Settings{
+	return &Mock{Switches: lab.NewSwitches(Settings{
 		Polls: 2, NotReady: InsideOK, Unauthorized: Gateway,
 		Professionals: ShapeOfficial, TokenLife: 10 * time.Minute,
-	}}
+	})}
 }
 
 // Name is "inipec".
@@ -104,6 +105,7 @@ func (m *Mock) Own() []lab.Misdeed { return []lab.Misdeed{lab.BadSignature} }
 // Attach serves the gateway, and writes the client's key and certificate into the bench's folder.
 func (m *Mock) Attach(b *lab.Bench) (err error) {
 	m.bench, m.names = b, b.Names("inipec")
+	m.lists = lab.NewShelf[*stored](b.Clock(), maxLists, Kept)
 	if m.client, m.keyPath, err = b.Key("inipec-client"); err != nil {
 		return err
 	}
@@ -152,19 +154,6 @@ func (m *Mock) certify(file string) error {
 	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
 }
 
-// Set changes the settings.
-func (m *Mock) Set(change func(*Settings)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change(&m.settings)
-}
-
-func (m *Mock) now() Settings {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.settings
-}
-
 // ClientID is the client that was agreed upon.
 func (m *Mock) ClientID() string { return clientID }
 
@@ -207,7 +196,7 @@ func (m *Mock) Problem(status int) (contentType string, body []byte) {
 
 // unauthorized is the body of a 401 in the style of the day.
 func (m *Mock) unauthorized() any {
-	if m.now().Unauthorized == BackEnd {
+	if m.Settings().Unauthorized == BackEnd {
 		return map[string]any{"timestamp": m.stamp(), "status": 401, "error": "Unauthorized", "path": "/wspa/auth/token"}
 	}
 	return map[string]string{"httpCode": "401", "httpMessage": "Unauthorized", "moreInformation": "Invalid client id or secret."}

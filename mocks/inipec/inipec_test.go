@@ -254,7 +254,7 @@ func TestBusinessRefusals(t *testing.T) {
 		{"data: not a day as yyyy-MM-dd", 400, func(s *stage) answer { return s.send("GET", "/attestazioniPec/"+code+query, "", "") }},
 		{"lists: too many at a time", 503, func(s *stage) answer {
 			for i := range maxLists {
-				s.m.lists[fmt.Sprint(i)] = &stored{asked: s.b.Clock().Now()}
+				s.m.lists.Put(fmt.Sprint(i), &stored{})
 			}
 			return order(good)(s)
 		}},

@@ -35,14 +35,7 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now, id := m.bench.Clock().Now(), m.names.UUID()
-	m.mu.Lock()
-	m.forget(now)
-	full := len(m.lists) >= maxLists
-	if !full {
-		m.lists[id] = &stored{codes: codes, asked: now}
-	}
-	m.mu.Unlock()
-	if full {
+	if !m.lists.Put(id, &stored{codes: codes, asked: now}) {
 		m.refuse(w, r, http.StatusServiceUnavailable, "WSPA_ERR_503", "lists: too many at a time")
 		return
 	}
@@ -93,32 +86,21 @@ func isInstant(s string) bool {
 	return false
 }
 
-// forget drops the lists whose time is up; the caller holds the lock.
-func (m *Mock) forget(now time.Time) {
-	for id, l := range m.lists {
-		if now.Sub(l.asked) >= Kept {
-			delete(m.lists, id)
-		}
-	}
-}
-
 // fetch is GET /getElencoPec/{identificativoRichiesta}. An unknown list and, by the manual, one that is not ready both
 // answer 404.
 func (m *Mock) fetch(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("identificativoRichiesta")
 	lab.Parsed(r.Context(), Asked{List: id})
-	now := m.bench.Clock().Now()
-	m.mu.Lock()
-	m.forget(now)
-	l, s := m.lists[id], m.settings
-	ready := false
-	if l != nil {
+	l, found := m.lists.Find(id)
+	s, ready := m.Settings(), false
+	if found {
+		m.mu.Lock()
 		l.polls++
-		ready = l.polls > s.Polls && now.Sub(l.asked) >= s.Delay
+		ready = l.polls > s.Polls && m.bench.Clock().Now().Sub(l.asked) >= s.Delay
+		m.mu.Unlock()
 	}
-	m.mu.Unlock()
 	switch {
-	case l == nil:
+	case !found:
 		m.refuse(w, r, http.StatusNotFound, "WSPA_ERR_404", "identificativoRichiesta: unknown list, or kept no longer")
 	case !ready && s.NotReady == Status:
 		m.answer(w, http.StatusNotFound, m.failure("WSPA_ERR_05", "List PEC in progress"))

@@ -42,7 +42,7 @@ func (m *Mock) authenticate(w http.ResponseWriter, r *http.Request) {
 	now := m.bench.Clock().Now()
 	token, err := sign(token{
 		Issuer: "wspa", Subject: login.ClientID, Scope: login.Scope, JTI: m.names.UUID(),
-		IssuedAt: now.Unix(), Expires: now.Add(m.now().TokenLife).Unix(),
+		IssuedAt: now.Unix(), Expires: now.Add(m.Settings().TokenLife).Unix(),
 	}, key, kid)
 	if err != nil {
 		m.refuse(w, r, http.StatusInternalServerError, "WSPA_ERR_500", err.Error())

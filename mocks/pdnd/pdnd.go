@@ -51,8 +51,9 @@ type Settings struct {
 
 // Mock is the platform. New makes one; Attach serves it.
 type Mock struct {
+	*lab.Switches[Settings]
+
 	mu       sync.Mutex
-	settings Settings
 	services map[string]*eservice
 	inactive map[string]bool // purpose ids that are not active
 	keys     []*rsa.PrivateKey
@@ -75,7 +76,7 @@ type eservice struct {
 // New is a platform with the default settings.
 func New() *Mock {
 	return &Mock{
-		settings: Settings{Life: 10 * time.Minute, RateLimit: 1000, RateInterval: time.Second, Guard: On},
+		Switches: lab.NewSwitches(Settings{Life: 10 * time.Minute, RateLimit: 1000, RateInterval: time.Second, Guard: On}),
 		services: map[string]*eservice{}, inactive: map[string]bool{},
 	}
 }
@@ -110,21 +111,8 @@ func (m *Mock) Attach(b *lab.Bench) (err error) {
 	return err
 }
 
-// Set changes the settings.
-func (m *Mock) Set(change func(*Settings)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change(&m.settings)
-}
-
-func (m *Mock) now() Settings {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.settings
-}
-
 // clock is the platform's time.
-func (m *Mock) clock() time.Time { return m.bench.Clock().Now().Add(m.now().Skew) }
+func (m *Mock) clock() time.Time { return m.bench.Clock().Now().Add(m.Settings().Skew) }
 
 // Register makes an e-service known, with its audience and its three purposes. Mocks of providers call it when they
 // are attached; a test may register more.

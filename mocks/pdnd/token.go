@@ -46,17 +46,16 @@ func (m *Mock) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache, no-store")
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]any{
-		"access_token": voucher, "token_type": "Bearer", "expires_in": int(m.now().Life.Seconds()),
+		"access_token": voucher, "token_type": "Bearer", "expires_in": int(m.Settings().Life.Seconds()),
 	})
 }
 
 // admit counts the request against the limit and tells where the client stands; bench time refills it at once at the
 // end of the interval.
 func (m *Mock) admit(w http.ResponseWriter) bool {
-	now := m.clock()
+	now, s := m.clock(), m.Settings()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.settings
 	if since := now.Sub(m.window); since >= s.RateInterval || since < 0 {
 		m.window, m.used = now, 0
 	}

@@ -34,7 +34,7 @@ type voucher struct {
 
 // issue signs a voucher for an accepted assertion, spoiled as the misdeed says.
 func (m *Mock) issue(a Assertion, misdeed lab.Misdeed) (string, error) {
-	settings, now := m.now(), m.clock()
+	settings, now := m.Settings(), m.clock()
 	if misdeed == lab.StaleVoucher {
 		now = now.Add(-settings.Life - time.Minute)
 	}
@@ -111,7 +111,7 @@ func (m *Mock) Guard(audience string, deny func(w http.ResponseWriter, r *http.R
 
 // admits gives status 0 when the voucher holds.
 func (m *Mock) admits(audience, authorization string) (status int, rule string) {
-	switch m.now().Guard {
+	switch m.Settings().Guard {
 	case Off:
 		return 0, ""
 	case Broken:
