@@ -144,7 +144,7 @@ func TestADiskThatIsFullToTheLastByteStillSettles(t *testing.T) {
 	dir := t.TempDir()
 	mounted(t, dir, "-t", "tmpfs", "-o", "size=24m", "tmpfs")
 	r := newRigIn(t, dir, massive, with("store:\n", "store:\n  reserve: 4194304\n"))
-	people := prompt(20)
+	people := mixed(20)
 	var owed []string
 	for i, m := range people {
 		x, err := r.send(addressOf(m), fmt.Sprint("owed-", i))

@@ -127,6 +127,20 @@ func TestTenThousandLookUpsOfEnterprisesAreFewListsAtINIPEC(t *testing.T) {
 	}
 }
 
+// mixed is prompt's choice, enterprises and persons in turn.
+func mixed(n int) []lab.Member {
+	by := map[string][]lab.Member{}
+	for _, m := range prompt(10_000) {
+		by[m.Capacity] = append(by[m.Capacity], m)
+	}
+	var out []lab.Member
+	for i := range n {
+		side := by[[]string{lab.Enterprise, lab.Person}[i%2]]
+		out = append(out, side[i/2])
+	}
+	return out
+}
+
 // outcomes counts what was found and what was not there; anything else is a failure.
 func outcomes(t *testing.T, tickets []contracts.Ticket) (found, none int) {
 	t.Helper()

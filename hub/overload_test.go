@@ -20,8 +20,8 @@ import (
 	"raccordo/mocks/pec"
 )
 
-// newRunningRig is a rig whose clock goes with the system's: for what is about real time.
-func newRunningRig(t testing.TB, settings ...setting) *rig {
+// newRunningBench is a rig without a hub whose clock goes with the system's: for what is about real time.
+func newRunningBench(t testing.TB) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	bench, err := lab.New(lab.Options{Clock: lab.RunningClock(), Seed: 1, Dir: filepath.Join(dir, "mocks")})
@@ -42,7 +42,21 @@ func newRunningRig(t testing.TB, settings ...setting) *rig {
 	if err := bench.Attach(list...); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, bench: bench, dir: dir}
+	return &rig{t: t, bench: bench, dir: dir}
+}
+
+// atOnce makes the configuration of a running bench poll each second: tests wait for what it polls.
+var atOnce = with(
+	"    kind: inad\n", "    kind: inad\n    list_every: 1s\n",
+	"    kind: inipec\n", "    kind: inipec\n    poll_first: 1s\n    poll_max: 1s\n",
+	"    kind: pec\n", "    kind: pec\n    poll: 1s\n",
+	"routes:\n", "tickets: {lot_min: 5, gather_for: 300ms, collect_after: 200ms, backoff: {first: 100ms, max: 1s}, resolve_every: 1s}\nroutes:\n",
+)
+
+// newRunningRig is a rig on a clock that goes with the system's.
+func newRunningRig(t testing.TB, settings ...setting) *rig {
+	t.Helper()
+	r := newRunningBench(t)
 	r.open(settings...)
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -134,10 +148,8 @@ func median(all []time.Duration) time.Duration {
 func TestAFloodOfOneCallerIsNotFeltByAnother(t *testing.T) {
 	heavy(t)
 	const allowed = 100
-	r := newRunningRig(t, massive, with(
-		"    kind: pec\n", "    kind: pec\n    poll: 1s\n",
-		"routes:\n", fmt.Sprintf("calls: {others: {places: 0, per_second: 0, burst: 0}, callers: {flood: {places: 50, per_second: %d, burst: %d}}}\nroutes:\n", allowed, allowed)))
-	people := prompt(20)
+	r := newRunningRig(t, massive, atOnce, with("routes:\n", fmt.Sprintf("calls: {others: {places: 0, per_second: 0, burst: 0}, callers: {flood: {places: 50, per_second: %d, burst: %d}}}\nroutes:\n", allowed, allowed)))
+	people := mixed(20)
 	qs := strangers(t, 2000, person)
 	pace(r.as("warm"), r, qs, 300*time.Millisecond)
 
@@ -168,11 +180,13 @@ func TestAFloodOfOneCallerIsNotFeltByAnother(t *testing.T) {
 	quiet, loud := median(calm), median(flooded)
 	t.Logf("p99 of the other caller: %s undisturbed, %s beside a flood of which %d calls were taken and %d refused: %.2f times",
 		quiet.Round(time.Microsecond), loud.Round(time.Microsecond), f.admitted.Load(), f.refused.Load(), float64(loud)/float64(quiet))
-	// Beneath some milliseconds the scheduler of two busy cores is measured, not the hub.
-	if loud > 2*max(quiet, 5*time.Millisecond) {
-		t.Errorf("p99 %s beside the flood, %s without: more than twice", loud, quiet)
+	// Beneath some milliseconds the scheduler of two busy cores is measured, not the hub. And others may be busy on this
+	// machine: a flood that were felt would be felt in every round, the best one included.
+	const floor = 5 * time.Millisecond
+	if best := slices.Min(flooded); loud > 2*max(quiet, floor) && best > 2*max(slices.Min(calm), floor) {
+		t.Errorf("p99 %s beside the flood, %s without; in the best rounds %s and %s: more than twice", loud, quiet, best, slices.Min(calm))
 	}
-	if f.refused.Load() < 2*f.admitted.Load() || f.other.Load() > 0 {
+	if f.refused.Load() < f.admitted.Load() || f.other.Load() > 0 {
 		t.Errorf("%d taken, %d throttled, %d refused otherwise: want most of them throttled, with a time to come back",
 			f.admitted.Load(), f.refused.Load(), f.other.Load())
 	}
@@ -189,9 +203,7 @@ func TestAFloodOfOneCallerIsNotFeltByAnother(t *testing.T) {
 // Receipts settle what is owed while the flood lasts, not after it.
 func TestReceiptsSettleBesideAFlood(t *testing.T) {
 	heavy(t)
-	r := newRunningRig(t, massive, with(
-		"    kind: pec\n", "    kind: pec\n    poll: 1s\n",
-		"routes:\n", "calls: {callers: {flood: {places: 50, per_second: 100, burst: 100}}}\nroutes:\n"))
+	r := newRunningRig(t, massive, atOnce, with("routes:\n", "calls: {callers: {flood: {places: 50, per_second: 100, burst: 100}}}\nroutes:\n"))
 	ctx, cancel := context.WithTimeout(r.as(""), 20*time.Second)
 	defer cancel()
 	flooding, stop := context.WithCancel(t.Context())
@@ -199,7 +211,7 @@ func TestReceiptsSettleBesideAFlood(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); f.run(flooding, r, 1000, strangers(t, 2000, person)) }()
 	defer func() { stop(); <-done }()
-	for i, m := range prompt(3) {
+	for i, m := range mixed(3) {
 		id := fmt.Sprintf("B-%02d", i)
 		x, err := contracts.Submit(contracts.WithKey(r.as(id), "code/"+id), r.hub, delivery.OpSend, message(t, addressOf(m), id))
 		if err != nil {

@@ -113,7 +113,7 @@ func TestARestoredStoreSendsNothingTwiceAndLosesNothing(t *testing.T) {
 		started = 130 // a hundred more, sent after the copy was made
 		fresh   = 140 // ten more, new after the restore
 	)
-	people := prompt(40)
+	people := mixed(40)
 	r := newRig(t)
 	r.stop()
 	head := filepath.Join(t.TempDir(), "head.json")
