@@ -2,6 +2,7 @@ package inad
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 
@@ -74,21 +75,27 @@ func (a *Adapter) answer(ctx context.Context, capacity domicile.Capacity, x *ext
 	if err != nil {
 		return domicile.Answer{}, malformed(err)
 	}
-	usable, err := a.usable(ctx, x.DigitalAddress)
+	usable, broken, err := a.usable(ctx, x.DigitalAddress)
 	if err != nil {
 		return domicile.Answer{}, malformed(err)
 	}
 	chosen := a.choose(capacity, usable)
-	if len(chosen) == 0 {
+	switch {
+	case len(chosen) > 0:
+	case len(a.choose(capacity, broken)) > 0: // INAD does not say "none"
+		return domicile.Answer{}, malformed(errAddress)
+	default:
 		return domicile.Answer{}, none()
 	}
 	return domicile.Answer{Domiciles: chosen, AsOf: asOf}, nil
 }
 
-// usable keeps the addresses in force and well-formed. An end of validity that cannot be read leaves us unable to tell.
-func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.DigitalDomicile, error) {
-	out := make([]contracts.DigitalDomicile, 0, len(elements))
-	unusable := 0
+var errAddress = errors.New("the only address in force is none that a message could go to, which says nothing about a domicile")
+
+// usable gives the addresses in force: the well-formed ones, and, without their text, the broken ones. An end of validity
+// that cannot be read leaves us unable to tell.
+func (a *Adapter) usable(ctx context.Context, elements []element) (out, broken []contracts.DigitalDomicile, err error) {
+	out = make([]contracts.DigitalDomicile, 0, len(elements))
 	for i := range elements {
 		el := &elements[i]
 		d := contracts.DigitalDomicile{Register: Register, Role: personal, Profession: clean(el.PracticedProfession)}
@@ -98,7 +105,7 @@ func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.D
 		if el.UsageInfo != nil && el.UsageInfo.DateEndValidity != "" {
 			end, err := instant(el.UsageInfo.DateEndValidity)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if a.env.Clock.Now().After(end) {
 				continue
@@ -107,9 +114,12 @@ func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.D
 				d.Until = end
 			}
 		}
+		if strings.TrimSpace(el.DigitalAddress) == "" {
+			continue // "information not valued"
+		}
 		address, err := contracts.ParseAddress(el.DigitalAddress)
 		if err != nil {
-			unusable++
+			broken = append(broken, d)
 			continue
 		}
 		d.Address = address
@@ -117,11 +127,11 @@ func (a *Adapter) usable(ctx context.Context, elements []element) ([]contracts.D
 			out = append(out, d)
 		}
 	}
-	if unusable > 0 {
+	if len(broken) > 0 {
 		a.env.Log.LogAttrs(ctx, slog.LevelWarn, "addresses that are none were left out",
-			slog.String("system", a.env.Instance), slog.Int("addresses", unusable))
+			slog.String("system", a.env.Instance), slog.Int("addresses", len(broken)))
 	}
-	return out, nil
+	return out, broken, nil
 }
 
 // endless is the year by which "no end" is written where the contract demands one.

@@ -128,7 +128,23 @@ func TestAnInvalidAddressIsLeftOut(t *testing.T) {
 	t.Parallel()
 	_, a := open(t, nil)
 	_, err := a.Lookup(asking(t.Context(), domicile.OpLookup.OpInfo), query("invalid-email"))
-	wantKind(t, err, contracts.NotFound)
+	wantKind(t, err, contracts.Malformed)
+	const broken, sound, professional = `{"digitalAddress":"not an address"}`, `{"digitalAddress":"a@pec.test"}`, `{"digitalAddress":"neither","practicedProfession":"Fotografo"}`
+	for _, tc := range []struct {
+		name, addresses string
+		kind            contracts.Kind // Internal: an answer
+	}{
+		{"the only one is no answer, and no \"none\" either", broken, contracts.Malformed},
+		{"beside a sound one", broken + "," + sound, 0},
+		{"that would not have answered anyway", professional, contracts.NotFound},
+		{"not valued", `{"digitalAddress":""}`, contracts.NotFound},
+		{"ended", `{"digitalAddress":"not an address","usageInfo":{"dateEndValidity":"2020-11-21T07:59:59Z"}}`, contracts.NotFound},
+	} {
+		_, err := chosen(domicile.Person, Personale, `{"since":"2026-11-21T08:00:00Z","digitalAddress":[`+tc.addresses+`]}`)
+		if (err == nil) != (tc.kind == contracts.Internal) || err != nil && contracts.KindOf(err) != tc.kind {
+			t.Errorf("%s: %v, want %s", tc.name, err, tc.kind)
+		}
+	}
 }
 
 func TestAnswersThatBreakTheContract(t *testing.T) {

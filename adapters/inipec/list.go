@@ -210,10 +210,16 @@ func (a *Adapter) fetch(ctx context.Context, id string) (*listAnswer, error) {
 	if err != nil {
 		return nil, resp.Malformed(ctx, err.Error())
 	}
+	if l.ID != "" && l.ID != id { // in another's list our codes are absent, which would read as "none"
+		return nil, resp.Malformed(ctx, "the answer is another list's")
+	}
 	return l, nil
 }
 
-var errNone = errors.New("no certified address in INI-PEC")
+var (
+	errNone    = errors.New("no certified address in INI-PEC")
+	errAddress = errors.New("the only address is none that a message could go to, which says nothing about a certified one")
+)
 
 // pick is one answer out of a list: of an enterprise its own address, of a professional those that the orders vouch
 // for. A code that is absent, or present without addresses, has none.
@@ -237,7 +243,11 @@ func (a *Adapter) pick(ctx context.Context, q domicile.Query, found map[string][
 		a.env.Log.LogAttrs(ctx, slog.LevelWarn, "addresses that are none were left out",
 			slog.String("system", a.env.Instance), slog.Int("addresses", unusable))
 	}
-	if len(all) == 0 {
+	switch {
+	case len(all) > 0:
+	case unusable > 0: // INI-PEC does not say "none"
+		return domicile.Answer{}, &contracts.Error{Kind: contracts.Malformed, Err: errAddress}
+	default:
 		return domicile.Answer{}, &contracts.Error{Kind: contracts.NotFound, Err: errNone}
 	}
 	return domicile.Answer{Domiciles: all, AsOf: asOf}, nil

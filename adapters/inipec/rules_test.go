@@ -187,17 +187,25 @@ func TestErrorsInsideAnswers(t *testing.T) {
 		{"a timestamp alone", `{"timestamp":"x"}`, contracts.Unavailable, ""},
 		{"an application alone", `{"appName":"x"}`, contracts.Unavailable, ""},
 		{"a code that is no text", `{"code":5}`, contracts.Unavailable, ""},
-		{"descrizioneErrore", `{"identificativoRichiesta":"1","descrizioneErrore":"RSSMRA85T10A562S","elencoPec":null}`, contracts.Unavailable, "descrizioneErrore"},
-		{"a null list", `{"identificativoRichiesta":"1","elencoPec":null}`, contracts.NotFound, ""},
-		{"an absent code", `{"identificativoRichiesta":"1","elencoPec":[]}`, contracts.NotFound, ""},
-		{"nulls", `{"identificativoRichiesta":"1","elencoPec":[{"cf":null,"pecImpresa":null,"pecProfessionistas":null,"pecProfessionista":null}]}`, contracts.NotFound, ""},
+		{"descrizioneErrore", `{"identificativoRichiesta":"ID","descrizioneErrore":"RSSMRA85T10A562S","elencoPec":null}`, contracts.Unavailable, "descrizioneErrore"},
+		{"a null list", `{"identificativoRichiesta":"ID","elencoPec":null}`, contracts.NotFound, ""},
+		{"an absent code", `{"identificativoRichiesta":"ID","elencoPec":[]}`, contracts.NotFound, ""},
+		{"nulls", `{"identificativoRichiesta":"ID","elencoPec":[{"cf":null,"pecImpresa":null,"pecProfessionistas":null,"pecProfessionista":null}]}`, contracts.NotFound, ""},
+		{"another's list", `{"identificativoRichiesta":"another","elencoPec":[]}`, contracts.Malformed, ""},
+		{"an address that is none", `{"identificativoRichiesta":"ID","elencoPec":[{"cf":"CODE","pecImpresa":"not an address"}]}`, contracts.Malformed, ""},
+		{"an address that is blank", `{"identificativoRichiesta":"ID","elencoPec":[{"cf":"CODE","pecImpresa":" "}]}`, contracts.NotFound, ""},
 		{"nothing at all", `{}`, contracts.Malformed, ""},
 		{"null", `null`, contracts.Malformed, ""},
 		{"an array", `[]`, contracts.Malformed, ""},
-		{"a list that is none", `{"identificativoRichiesta":"1","elencoPec":{}}`, contracts.Malformed, ""},
+		{"a list that is none", `{"identificativoRichiesta":"ID","elencoPec":{}}`, contracts.Malformed, ""},
 	} {
 		h := order(t, a, qs)
-		b.Inject(lab.Fault{Match: getRoute, Do: lab.Garbage, Body: []byte(tc.body)})
+		var of handle
+		if err := json.Unmarshal(h, &of); err != nil {
+			t.Fatal(err)
+		}
+		body := strings.NewReplacer("ID\"", of.IDs[0]+"\"", "CODE", qs[0].Subject.CodiceFiscale.Reveal()).Replace(tc.body)
+		b.Inject(lab.Fault{Match: getRoute, Do: lab.Garbage, Body: []byte(body)})
 		got, err := gather(t, a, h, qs)
 		b.Clear()
 		if err == nil {

@@ -30,6 +30,7 @@ type listTaken struct {
 
 // A listAnswer is EstrazioneElencoPecResponse.
 type listAnswer struct {
+	ID     string    `json:"identificativoRichiesta"`
 	Error  string    `json:"descrizioneErrore"`
 	Elenco []element `json:"elencoPec"`
 }
