@@ -154,6 +154,10 @@ func (s *Sharer) fly(ctx context.Context, next Func, c *contracts.Call, key twin
 		ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 		defer cancel()
 		o.Answer, o.Err = guarded(ctx, next, c)
+		if o.Err != nil && ctx.Err() != nil && contracts.KindOf(o.Err) == contracts.Canceled {
+			// No rider has given up: the flight's time was over, without an answer to what only reads.
+			o.Err = &contracts.Error{Kind: contracts.Unavailable, System: c.At, Operation: c.Op.Name, Err: o.Err}
+		}
 	}()
 	rec.trail.into(o)
 

@@ -148,6 +148,20 @@ func TestEachCallerLeavesAtItsOwnDeadline(t *testing.T) {
 	})
 }
 
+func TestAFlightThatIsNotAnsweredIsNotItsRidersGivingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(ShareConfig{Timeout: 5 * time.Second, Size: 1}, contracts.SystemClock{}, time.Hour, 7, nil)
+		for _, err := range b.together(t.Context(), aCall(opRead, 1), aCall(opRead, 1)) {
+			kindOf(t, err, contracts.Unavailable)
+		}
+		equal(t, "asked", b.asked, 1)
+		for _, p := range b.proofs.all() {
+			kindOf(t, p.Err, contracts.Unavailable)
+		}
+	})
+}
+
 func TestAFlightThatNobodyWaitsForEndsAndIsProved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
