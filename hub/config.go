@@ -125,7 +125,9 @@ func parseConfig(path string, data []byte, kinds contracts.Kinds) (*Config, erro
 	if d.root != nil {
 		d.kinds = kinds
 		d.decode(d.root, c, "")
-		c.validate(d)
+		if d.left > 0 { // or much of it was not read
+			c.validate(d)
+		}
 	}
 	if len(d.found) > 0 {
 		return nil, d.findings()

@@ -55,8 +55,8 @@ const (
 	maxValues = 100_000
 	// maxAliases bounds a chain of aliases.
 	maxAliases = 100
-	// maxKey is how much of a key stands in a path.
-	maxKey = 64
+	// maxKey bounds a key, in bytes: names of services, purposes and operations have at most as many.
+	maxKey = 128
 )
 
 // A document is a parsed file and what was found wrong with it so far.
@@ -64,6 +64,7 @@ type document struct {
 	file  string
 	kinds contracts.Kinds
 	root  *yaml.Node
+	last  int             // line of the file; the parser counts one more at its end
 	left  int             // values that may still be read
 	wrong map[string]bool // paths whose value could not be read: nothing more is said about them
 	found Findings
@@ -72,7 +73,7 @@ type document struct {
 
 // parse reads one YAML document. A syntax fault is the only finding then: nothing behind it can be trusted.
 func parse(file string, data []byte) *document {
-	d := &document{file: file, left: maxValues, wrong: map[string]bool{}}
+	d := &document{file: file, last: linesOf(data), left: maxValues, wrong: map[string]bool{}}
 	if line, text := notText(data); text != "" {
 		d.found = Findings{{File: file, Line: line, Text: text}}
 		return d
@@ -80,7 +81,7 @@ func parse(file string, data []byte) *document {
 	var node yaml.Node
 	if err := yaml.Load(data, &node, yaml.WithUniqueKeys(false)); err != nil { // duplicates are found by decode, with their path
 		line, text := notYAML(data, err)
-		d.found = Findings{{File: file, Line: line, Text: text}}
+		d.found = Findings{{File: file, Line: min(line, d.last), Text: text}}
 		return d
 	}
 	d.root = &node
@@ -120,6 +121,9 @@ func notYAML(data []byte, err error) (line int, text string) {
 		return line, text
 	}
 	line = max(load.Mark.Line, 1)
+	if strings.HasPrefix(load.ContextMsg, "while scanning a quoted") || strings.HasPrefix(load.ContextMsg, "while parsing a flow") {
+		line = max(load.ContextMark.Line, 1) // where it was opened
+	}
 	why := strings.TrimPrefix(load.Message, "yaml: ")
 	switch at := lineOf(data, line); {
 	case why == "no documents in stream":
@@ -134,6 +138,15 @@ func notYAML(data []byte, err error) (line int, text string) {
 		return line, text
 	}
 	return line, text + ": " + why
+}
+
+// linesOf counts lines as YAML breaks them.
+func linesOf(data []byte) int {
+	n := 1
+	for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		n += bytes.Count(data, []byte(end))
+	}
+	return n - bytes.Count(data, []byte("\r\n"))
 }
 
 func lineOf(data []byte, n int) string {
@@ -163,14 +176,16 @@ func (d *document) fault(n *yaml.Node, path, format string, args ...any) {
 	}
 	line := 1
 	if n != nil {
-		line = max(n.Line, 1)
+		line = min(max(n.Line, 1), d.last)
 	}
 	d.found = append(d.found, Finding{File: d.file, Line: line, Path: printable(path), Text: printable(fmt.Sprintf(format, args...))})
 }
 
 // bad is a fault of a value that cannot be read; what Validate then says of the default in its place is left out.
 func (d *document) bad(n *yaml.Node, path, format string, args ...any) {
-	d.wrong[path] = true
+	if len(d.found) < maxFindings {
+		d.wrong[path] = true
+	}
 	d.fault(n, path, format, args...)
 }
 
@@ -187,6 +202,10 @@ func printable(s string) string {
 // faults takes in what a Validate returned: joined *contracts.Fault, whose paths begin at prefix.
 func (d *document) faults(prefix string, err error) {
 	for _, f := range flatten(err) {
+		if len(d.found) == maxFindings { // finding their places would take its time
+			d.more = true
+			return
+		}
 		path := join(prefix, f.Path)
 		if !d.spoilt(path) {
 			d.fault(d.place(path), path, "%s", f.Text)
@@ -271,7 +290,7 @@ func segment(key *yaml.Node) string {
 		return "?"
 	}
 	if len(key.Value) > maxKey {
-		return strings.ToValidUTF8(key.Value[:maxKey], "") + "…"
+		return strings.ToValidUTF8(key.Value[:maxKey/4], "") + "…"
 	}
 	return key.Value
 }
@@ -382,6 +401,10 @@ func (d *document) mapping(n *yaml.Node, path string, target func(string) (refle
 			continue
 		}
 		seen[key.Value] = key.Line
+		if len(key.Value) > maxKey {
+			d.fault(key, at, "longer than %d bytes", maxKey)
+			continue
+		}
 		v, ok := target(key.Value)
 		if !ok {
 			d.fault(key, at, "unknown key")

@@ -144,7 +144,7 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 		in := h.instances[name]
 		now := in.breaker.State().Phase
 		for _, phase := range []call.BreakPhase{call.Closed, call.Open, call.HalfOpen, call.Isolated} {
-			set(gBreaker, flag(phase == now), name, string(phase))
+			set(gBreaker, oneIf(phase == now), name, string(phase))
 		}
 		places := in.limiter.State()
 		set(gPlaces, float64(places.Taken), name, "taken")
@@ -163,15 +163,15 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	if st.Free >= 0 {
 		set(gFree, float64(st.Free))
 	}
-	set(gLow, flag(st.Low))
-	set(gBroken, flag(st.Broken))
+	set(gLow, oneIf(st.Low))
+	set(gBroken, oneIf(st.Broken))
 	set(gQueue, float64(st.Waiting))
-	set(gRecovered, flag(h.store.Recovered()))
+	set(gRecovered, oneIf(h.store.Recovered()))
 
 	ctx, cancel := context.WithTimeout(context.Background(), countFor)
 	defer cancel()
 	t, err := h.box.Stats(ctx)
-	set(gUnreadable, flag(err != nil))
+	set(gUnreadable, oneIf(err != nil))
 	if err != nil {
 		return
 	}
@@ -187,7 +187,7 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	set(gWorkers, float64(t.Workers), "all")
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"raccordo/adapters"
+	"raccordo/configs"
 	"raccordo/hub"
 )
 
@@ -110,10 +111,6 @@ func (c checkCmd) print(s *session, report checkReport, findings hub.Findings) {
 type schemaCmd struct{}
 
 func (schemaCmd) Run(s *session) error {
-	schema, err := hub.Schema(adapters.Kinds())
-	if err != nil {
-		return err
-	}
-	_, err = s.out.Write(schema)
+	_, err := s.out.Write(configs.Schema())
 	return err
 }
