@@ -285,20 +285,27 @@ func taken(jobs *[]*job, j *job, err error) error {
 	return err
 }
 
-// claimOne takes one ticket.
-func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
+// claimable reads a ticket that the plan names, which may be gone by now, or another's.
+func claimable(tx *store.Tx, n int64, free func(*row) bool) (*row, error) {
 	r, err := byNumber(tx, n)
-	if noRows(err) {
+	switch {
+	case noRows(err), err == nil && !free(r):
 		return nil, errTaken
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	now := b.now()
-	if r.state != contracts.StateQueued || !r.head || !r.ready {
-		return nil, errTaken
+	return r, nil
+}
+
+// claimOne takes one ticket.
+func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
+	r, err := claimable(tx, n, func(r *row) bool { return r.state == contracts.StateQueued && r.head && r.ready })
+	if err != nil {
+		return nil, err
 	}
-	r.state, r.lease, r.departed, r.lot = contracts.StateRunning, b.lease, false, ""
+	now := b.now()
+	r.state, r.lease, r.lot = contracts.StateRunning, b.lease, ""
+	r.departed = r.departed && r.effect == contracts.Write
 	r.fence++
 	j, err := b.load(tx, r)
 	if err != nil {

@@ -113,7 +113,9 @@ func (b *Box) recoverRow(tx *store.Tx, n int64, lease string, fence int64) error
 		to = contracts.StateUncertain
 		r.fail(b.fault(contracts.Uncertain, r.op, "the hub stopped between departure and answer"))
 	}
-	r.departed = r.departed && to != contracts.StateQueued
+	if to == contracts.StateQueued { // a write goes again under its key; that an earlier try may have arrived is remembered
+		r.departed = r.effect == contracts.Write
+	}
 	var req any
 	if to.Settled() {
 		if req, err = b.requestOf(tx, r); err != nil {

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,6 +105,45 @@ func (r *rig) all(horizon time.Duration) {
 			return
 		}
 		r.clock.Set(next)
+	}
+}
+
+// A process dies with a write in its hands, which may have arrived. What becomes of the tries after that says nothing of
+// the first, unless the far side speaks of the request itself.
+func TestAWriteThatMayHaveArrivedDoesNotFailForSilence(t *testing.T) {
+	for _, c := range []struct {
+		kind contracts.Kind
+		want contracts.State
+	}{
+		{contracts.Unavailable, contracts.StateUncertain},
+		{contracts.Denied, contracts.StateUncertain},
+		{contracts.Malformed, contracts.StateUncertain},
+		{contracts.Internal, contracts.StateUncertain},
+		{contracts.Invalid, contracts.StateFailed},
+		{contracts.Conflict, contracts.StateFailed},
+	} {
+		t.Run(c.kind.String(), func(t *testing.T) {
+			r := newRig(t)
+			r.cfg.Attempts = 3
+			b, _ := says(opWrite, func(context.Context, int, ask) (reply, error) {
+				return reply{}, &contracts.Error{Kind: c.kind, Err: errors.New("cause")}
+			})
+			r.desk.bind("x", b)
+			r.open()
+			died, lived := r.submit(newCall(opWrite, "1", ask{})).ID, ""
+			if n, err := r.box.Claim(t.Context(), 1); err != nil || n != 1 {
+				t.Fatalf("claimed %d, %v", n, err)
+			}
+			r.reopen().start()
+			lived = r.submit(newCall(opWrite, "2", ask{})).ID
+			r.jump(100*time.Hour, nil)
+			got := r.ticket(died)
+			equal(t, "state", got.State, c.want)
+			if c.want == contracts.StateUncertain {
+				kind(t, "its error", got.Err, contracts.Uncertain)
+			}
+			equal(t, "state of one that nothing befell", r.state(lived), contracts.StateFailed)
+		})
 	}
 }
 

@@ -36,16 +36,10 @@ func (b *Box) surveyUncertain(q store.Querier, p *plan, now int64, max int) erro
 // claimQuestion takes an uncertain ticket in order to ask about it. The ticket stays uncertain, and is asked about again
 // later should this process die.
 func (b *Box) claimQuestion(tx *store.Tx, n int64) (*job, error) {
-	r, err := byNumber(tx, n)
-	if noRows(err) {
-		return nil, errTaken
-	}
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
 	now := b.now()
-	if r.state != contracts.StateUncertain || r.next > now {
-		return nil, errTaken
+	r, err := claimable(tx, n, func(r *row) bool { return r.state == contracts.StateUncertain && r.next <= now })
+	if err != nil {
+		return nil, err
 	}
 	r.lease = b.lease
 	r.fence++

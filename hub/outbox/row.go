@@ -41,7 +41,7 @@ type row struct {
 	recheck          int64 // after a restore: not carried out before, unless the far side says that it did not happen
 	lease            string
 	fence, beat      int64
-	departed         bool
+	departed         bool // of a Once: bytes may have left; of a Write: an earlier try, of whose end nobody knows, may have arrived
 	lot              string
 	heard            int    // events folded so far
 	moved            string // what the last event that moved it made of it

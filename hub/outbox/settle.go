@@ -93,10 +93,20 @@ func (b *Box) judge(r *row, c *contracts.Call, bind *contracts.Binding, answer a
 			v.to = contracts.StateUncertain
 		}
 	}
+	if v.to == contracts.StateFailed && r.effect == contracts.Write && r.departed && !tells(e.Kind) {
+		v.to = contracts.StateUncertain
+		v.err = b.fault(contracts.Uncertain, r.op, "an earlier try may have arrived, and the last one was not answered: %w", e)
+	}
 	if v.to == contracts.StateUncertain {
 		v.next = b.askNext(r, bind, now)
 	}
 	return v
+}
+
+// tells reports whether an error of this kind speaks of the request itself, whose key the far side knows, and so of
+// earlier tries too: not one from the door, and not silence.
+func tells(k contracts.Kind) bool {
+	return k == contracts.NotFound || k == contracts.Invalid || k == contracts.Conflict
 }
 
 // retry puts a ticket back for another try, if it has one left.
@@ -211,7 +221,7 @@ func (b *Box) apply(tx *store.Tx, r *row, j *job, v verdict) error {
 		r.fail(v.err)
 	}
 	if to == contracts.StateQueued {
-		r.departed = false
+		r.departed = r.departed && r.effect == contracts.Write && j.state == contracts.StateRunning
 		r.next = nanos(v.next)
 		r.solo = r.solo || v.solo
 		if v.at != "" {
