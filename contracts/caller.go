@@ -43,6 +43,28 @@ type Submitter interface {
 	Ticket(ctx context.Context, id string) (Ticket, error)
 }
 
+// Pinned is a Submitter that carries every call to s, insisting on one adapter instance: Call.At, whatever it was.
+func Pinned(s Submitter, instance string) Submitter { return pinned{s, instance} }
+
+type pinned struct {
+	Submitter
+	at string
+}
+
+func (p pinned) Run(ctx context.Context, c *Call) (any, error) {
+	return p.Submitter.Run(ctx, p.pin(c))
+}
+
+func (p pinned) Submit(ctx context.Context, c *Call) (Ticket, error) {
+	return p.Submitter.Submit(ctx, p.pin(c))
+}
+
+func (p pinned) pin(c *Call) *Call {
+	own := *c
+	own.At = p.at
+	return &own
+}
+
 type ctxKey uint8
 
 const (

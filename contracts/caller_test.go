@@ -118,3 +118,23 @@ func TestSystemClock(t *testing.T) {
 	stop()
 	stop()
 }
+
+func TestAPinnedCallInsistsOnItsInstance(t *testing.T) {
+	var asked *contracts.Call
+	d := &desk{runner: func(_ context.Context, c *contracts.Call) (any, error) { asked = c; return answer{4}, nil }, ticket: contracts.Ticket{ID: "t"}}
+	p := contracts.Pinned(d, "inad")
+	call := contracts.NewCall(t.Context(), opFind.OpInfo, place{Town: "Bari"})
+	call.At = "other"
+	if _, err := p.Run(t.Context(), call); err != nil || asked.At != "inad" || asked.Request != call.Request {
+		t.Errorf("run: %v, asked at %q", err, asked.At)
+	}
+	if got, err := p.Submit(t.Context(), call); err != nil || got.ID != "t" || d.call.At != "inad" {
+		t.Errorf("submit: %v, asked at %q", err, d.call.At)
+	}
+	if got, err := p.Ticket(t.Context(), "t"); err != nil || got.ID != "t" {
+		t.Errorf("ticket: %v, %v", got, err)
+	}
+	if call.At != "other" {
+		t.Error("the caller's own call was changed")
+	}
+}

@@ -88,26 +88,7 @@ func (h *Hub) Ticket(ctx context.Context, id string) (contracts.Ticket, error) {
 }
 
 // At is a Runner that insists on one instance.
-func (h *Hub) At(instance string) contracts.Submitter { return pinned{h, instance} }
-
-type pinned struct {
-	*Hub
-	at string
-}
-
-func (p pinned) Run(ctx context.Context, c *contracts.Call) (any, error) {
-	return p.Hub.Run(ctx, p.pin(c))
-}
-
-func (p pinned) Submit(ctx context.Context, c *contracts.Call) (contracts.Ticket, error) {
-	return p.Hub.Submit(ctx, p.pin(c))
-}
-
-func (p pinned) pin(c *contracts.Call) *contracts.Call {
-	at := *c
-	at.At = p.at
-	return &at
-}
+func (h *Hub) At(instance string) contracts.Submitter { return contracts.Pinned(h, instance) }
 
 // known refuses what nobody here can do.
 func (h *Hub) known(c *contracts.Call) error {
@@ -173,8 +154,10 @@ func (h *Hub) route(ctx context.Context, c *contracts.Call) (any, error) {
 	for {
 		in, b, ok := h.next(c, after)
 		if !ok {
-			return nil, &contracts.Error{Kind: contracts.NotFound, System: "hub", Operation: c.Op.Name,
-				Err: errors.New("no register on the route holds an answer")}
+			return nil, &contracts.Error{
+				Kind: contracts.NotFound, System: "hub", Operation: c.Op.Name,
+				Err: errors.New("no register on the route holds an answer"),
+			}
 		}
 		at := *c
 		at.At = in.name

@@ -86,26 +86,7 @@ func headerValue(s string) bool {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // At is the same client, insisting on one adapter instance.
-func (c *Client) At(instance string) contracts.Submitter { return pinned{c, instance} }
-
-type pinned struct {
-	*Client
-	at string
-}
-
-func (p pinned) Run(ctx context.Context, call *contracts.Call) (any, error) {
-	return p.Client.Run(ctx, p.pin(call))
-}
-
-func (p pinned) Submit(ctx context.Context, call *contracts.Call) (contracts.Ticket, error) {
-	return p.Client.Submit(ctx, p.pin(call))
-}
-
-func (p pinned) pin(call *contracts.Call) *contracts.Call {
-	own := *call
-	own.At = p.at
-	return &own
-}
+func (c *Client) At(instance string) contracts.Submitter { return contracts.Pinned(c, instance) }
 
 // Run asks and waits for the answer, until shortly before the deadline of ctx; a call that has become a ticket by then
 // is Pending. Without a deadline it waits as long as the hub lets it. Where the connection is lost after the request has left, a Read is Unavailable; a Write or Once is

@@ -19,7 +19,6 @@ import (
 
 var (
 	_ contracts.Submitter = (*Client)(nil)
-	_ contracts.Submitter = pinned{}
 	_ http.Handler        = (*Server)(nil)
 )
 
