@@ -21,12 +21,7 @@ func drive(t *testing.T) map[string][]taken {
 	t.Helper()
 	p, i, c := pdnd.New(), inad.New(), inipec.New()
 	b := lab.Start(t, p, i, c)
-	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{
-		Transport: transport, Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := b.Client(t)
 	to := func(mock string) *taker { return &taker{t: t, base: b.URL(mock), http: client} }
 	return map[string][]taken{
 		"pdnd":   drivePDND(b, p, to("pdnd")),

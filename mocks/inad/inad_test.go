@@ -34,12 +34,7 @@ func newStage(t *testing.T) *stage {
 	m, p := New(), pdnd.New()
 	p.Set(func(s *pdnd.Settings) { s.Life = 96 * time.Hour })
 	b := lab.Start(t, m, p) // the order of attachment must not matter
-	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
-	t.Cleanup(transport.CloseIdleConnections)
-	s := &stage{T: t, b: b, m: m, p: p, http: &http.Client{
-		Transport: transport, Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	s := &stage{T: t, b: b, m: m, p: p, http: b.Client(t)}
 	var err error
 	if s.token, err = p.Voucher("inad", pdnd.Activation); err != nil {
 		t.Fatal(err)

@@ -34,9 +34,7 @@ func newStage(t *testing.T) *stage {
 	m := New()
 	m.Set(func(s *Settings) { s.TokenLife = 96 * time.Hour })
 	b := lab.Start(t, m)
-	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &stage{T: t, b: b, m: m, http: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+	return &stage{T: t, b: b, m: m, http: b.Client(t)}
 }
 
 type answer struct {

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -116,6 +117,17 @@ func Start(t testing.TB, mocks ...Mock) *Bench {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Client talks to the mocks in a test of theirs. It follows no redirect, and its connections end with the test.
+func (b *Bench) Client(t testing.TB) *http.Client {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport: transport, Timeout: 10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Attach puts mocks on the bench. All are known by name before the first is attached, so their order does not matter.

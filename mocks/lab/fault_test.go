@@ -39,7 +39,7 @@ func TestEachMisdeedDoesWhatItSays(t *testing.T) {
 				match = "toy *connect"
 			}
 			b.Inject(Fault{Match: match, Times: 1, Do: c.do, Status: 503, Wait: time.Millisecond})
-			cl := client(t, b)
+			cl := b.Client(t)
 			status, body, err := ask(t, cl, b, "/work/1")
 			if (err != nil) != c.broken || status != c.status && c.status != 0 && err == nil {
 				t.Errorf("status %d, error %v", status, err)
@@ -64,7 +64,7 @@ func TestRefusalReachesAConnectionThatStoodIdle(t *testing.T) {
 	t.Parallel()
 	mock := &toy{name: "toy"}
 	b := Start(t, mock)
-	cl := client(t, b)
+	cl := b.Client(t)
 	if _, _, err := ask(t, cl, b, "/work/1"); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestMisbehaveKnowsItsNamesAndItsMocks(t *testing.T) {
 	if err := b.Misbehave("other:denied", 1); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, err := ask(t, client(t, b), b, "/work/1"); err != nil || status != 200 {
+	if status, _, err := ask(t, b.Client(t), b, "/work/1"); err != nil || status != 200 {
 		t.Errorf("a fault of another mock: status %d, error %v", status, err)
 	}
 }
@@ -151,7 +151,7 @@ func TestWorkIsJournaledAfterItWasDoneAndBeforeItsAnswer(t *testing.T) {
 		<-release
 	})
 	answered := make(chan struct{})
-	cl := client(t, b)
+	cl := b.Client(t)
 	go func() {
 		defer close(answered)
 		if _, _, err := ask(t, cl, b, "/work/1"); err != nil {
@@ -183,7 +183,7 @@ func TestWorkIsJournaledAfterItWasDoneAndBeforeItsAnswer(t *testing.T) {
 func TestLabelsAreRoutePatternsAndNeverIdentifiers(t *testing.T) {
 	t.Parallel()
 	b := Start(t, &toy{name: "toy"})
-	cl := client(t, b)
+	cl := b.Client(t)
 	for _, path := range []string{"/work/SECRET", "/nowhere/SECRET"} {
 		if _, _, err := ask(t, cl, b, path); err != nil {
 			t.Fatal(err)
@@ -207,7 +207,7 @@ func TestLabelsAreRoutePatternsAndNeverIdentifiers(t *testing.T) {
 func TestAMocksOwnMistakeShows(t *testing.T) {
 	t.Parallel()
 	b := Start(t, &toy{name: "toy"})
-	resp, err := client(t, b).Get(b.URL("toy") + "/panic")
+	resp, err := b.Client(t).Get(b.URL("toy") + "/panic")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestCloseEndsASlowExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := make(chan error, 1)
-	cl := client(t, b)
+	cl := b.Client(t)
 	go func() {
 		_, _, err := ask(t, cl, b, "/work/1")
 		asked <- err

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -51,14 +50,6 @@ func (t *toy) done() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.work
-}
-
-// client talks to the mocks of a bench; its connections end with the test, before the bench.
-func client(t *testing.T, b *Bench) *http.Client {
-	t.Helper()
-	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
 // ask posts work and reads the whole answer.

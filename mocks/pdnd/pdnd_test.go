@@ -35,9 +35,7 @@ func newStage(t *testing.T) *stage {
 	m := New()
 	m.Register("prova", audience)
 	b := lab.Start(t, m)
-	transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS()}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &stage{t, b, m, &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+	return &stage{t, b, m, b.Client(t)}
 }
 
 // request is a token request before it is sent: a case changes what its rule is about.
