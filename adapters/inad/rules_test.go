@@ -3,7 +3,6 @@ package inad
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,13 +16,9 @@ import (
 	"raccordo/mocks/pdnd"
 )
 
-func wantKind(t *testing.T, err error, want contracts.Kind) *contracts.Error {
+func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	t.Helper()
-	var e *contracts.Error
-	if !errors.As(err, &e) || e.Kind != want {
-		t.Fatalf("%v, want kind %q", err, want)
-	}
-	return e
+	return contracttest.ErrorOf(t, err, want, "")
 }
 
 // chosen is what answers for a body of the wire, in a capacity and under a preference.

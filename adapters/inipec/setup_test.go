@@ -2,7 +2,6 @@ package inipec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,14 +86,7 @@ func crowd(n int, twice bool) []domicile.Query {
 	return out
 }
 
-func wantKind(t *testing.T, err error, want contracts.Kind) *contracts.Error {
+func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	t.Helper()
-	var e *contracts.Error
-	if !errors.As(err, &e) || e.Kind != want {
-		t.Fatalf("%v, want kind %q", err, want)
-	}
-	if e.System != "inipec" {
-		t.Errorf("system %q, want inipec", e.System)
-	}
-	return e
+	return contracttest.ErrorOf(t, err, want, "inipec")
 }

@@ -2,6 +2,7 @@ package contracttest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -41,4 +42,17 @@ func Sure[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// ErrorOf ends the test unless err is a *contracts.Error of a kind and of a system (empty: any), and gives that error.
+func ErrorOf(t testing.TB, err error, want contracts.Kind, system string) *contracts.Error {
+	t.Helper()
+	var e *contracts.Error
+	if !errors.As(err, &e) || e.Kind != want {
+		t.Fatalf("error: %v, want kind %q", err, want)
+	}
+	if system != "" && e.System != system {
+		t.Errorf("error of system %q, want %q: %v", e.System, system, err)
+	}
+	return e
 }

@@ -73,7 +73,7 @@ func TestASubmissionIsFollowed(t *testing.T) {
 	equal(t, "at", r.calls[1].At, "inad")
 
 	_, err = contracts.Answer(ctx, c, opOnce, ticket.ID)
-	equal(t, "ticket", kindOf(t, err, contracts.Pending).Ticket, ticket.ID)
+	equal(t, "ticket", wantKind(t, err, contracts.Pending).Ticket, ticket.ID)
 	r.move(ticket.ID, func(t *contracts.Ticket) { t.State, t.Result = contracts.StateDone, []byte(`{"twice":2}`) })
 	got, err := contracts.Answer(ctx, c, opOnce, ticket.ID)
 	ok(t, err)
@@ -82,14 +82,14 @@ func TestASubmissionIsFollowed(t *testing.T) {
 		t.State, t.Err = contracts.StateFailed, contracts.Errorf(contracts.Conflict, "gone")
 	})
 	_, err = contracts.Answer(ctx, c, opOnce, ticket.ID)
-	kindOf(t, err, contracts.Conflict)
+	wantKind(t, err, contracts.Conflict)
 
 	_, err = r.client(t, otherToken).Ticket(coreContext(t.Context()), ticket.ID)
-	kindOf(t, err, contracts.NotFound)
+	wantKind(t, err, contracts.NotFound)
 	_, err = c.Ticket(ctx, "../events")
-	kindOf(t, err, contracts.NotFound)
+	wantKind(t, err, contracts.NotFound)
 	_, err = contracts.Submit(contracts.WithKey(coreContext(t.Context()), ""), c, opOnce, question{})
-	kindOf(t, err, contracts.Invalid)
+	wantKind(t, err, contracts.Invalid)
 }
 
 func TestAWaitThatTheHubCutsShortGoesOn(t *testing.T) {
@@ -122,7 +122,7 @@ func TestAWaitThatTheHubCutsShortGoesOn(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
 	defer cancel()
 	_, err = contracts.Do(short, c, opOnce, question{N: 3})
-	equal(t, "ticket", kindOf(t, err, contracts.Pending).Ticket, id)
+	equal(t, "ticket", wantKind(t, err, contracts.Pending).Ticket, id)
 }
 
 func TestTheDeadlineTravelsAsAPreference(t *testing.T) {
@@ -195,17 +195,17 @@ func TestStrangeAnswers(t *testing.T) {
 			c := stranger(t, tt.h)
 			ctx := contracts.WithKey(coreContext(t.Context()), "k")
 			_, err := contracts.Do(ctx, c, opRead, question{})
-			e := kindOf(t, err, tt.read)
+			e := wantKind(t, err, tt.read)
 			equal(t, "operation", e.Operation, "test.read")
 			if tt.read == contracts.Throttled {
 				equal(t, "after", e.After, 7*time.Second)
 			}
 			_, err = contracts.Do(ctx, c, opOnce, question{})
-			e = kindOf(t, err, tt.write)
+			e = wantKind(t, err, tt.write)
 			if strings.Contains(tt.rule, "is lost") {
 				equal(t, "the ticket to ask", e.Ticket, contracts.TicketID("core", "test.once", "k"))
 				_, err = contracts.Submit(ctx, c, opOnce, question{})
-				kindOf(t, err, contracts.Unavailable)
+				wantKind(t, err, contracts.Unavailable)
 			}
 			if _, err := c.Events(ctx, 0, 0, 0); err == nil {
 				t.Fatal("events were understood")
@@ -230,7 +230,7 @@ func TestAHubThatIsNotThere(t *testing.T) {
 	ok(t, err)
 	defer c.Close()
 	_, err = contracts.Do(contracts.WithKey(coreContext(t.Context()), "k"), c, opOnce, question{})
-	e := kindOf(t, err, contracts.Unavailable) // nothing left: no doubt
+	e := wantKind(t, err, contracts.Unavailable) // nothing left: no doubt
 	if strings.Contains(e.Error(), "/v1/") {
 		t.Fatalf("error %v", e)
 	}
@@ -256,13 +256,13 @@ func TestACallerWhoLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(contracts.WithKey(coreContext(t.Context()), "k"))
 		go func() { <-arrived; cancel() }()
 		_, err := contracts.Do(ctx, c, tt.op, question{})
-		kindOf(t, err, tt.want)
+		wantKind(t, err, tt.want)
 		cancel()
 	}
 	ctx, cancel := context.WithCancel(coreContext(t.Context()))
 	cancel()
 	_, err := contracts.Do(ctx, c, opOnce, question{})
-	kindOf(t, err, contracts.Canceled) // before anything left
+	wantKind(t, err, contracts.Canceled) // before anything left
 }
 
 func TestWhatCannotTravelIsRefusedHere(t *testing.T) {
@@ -278,7 +278,7 @@ func TestWhatCannotTravelIsRefusedHere(t *testing.T) {
 		call := contracts.NewCall(coreContext(t.Context()), opRead.OpInfo, question{})
 		edit(call)
 		_, err := c.Run(t.Context(), call)
-		kindOf(t, err, contracts.Invalid)
+		wantKind(t, err, contracts.Invalid)
 	}
 }
 

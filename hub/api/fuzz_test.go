@@ -80,7 +80,7 @@ func FuzzHeaders(f *testing.F) {
 		}
 		c, err := parseCall(h)
 		if err != nil {
-			kindOf(t, err, contracts.Invalid)
+			wantKind(t, err, contracts.Invalid)
 			if !utf8.ValidString(err.Error()) {
 				t.Fatalf("error %q", err)
 			}
@@ -88,7 +88,7 @@ func FuzzHeaders(f *testing.F) {
 		}
 		h = http.Header{}
 		if err := writeCall(h, c); err != nil {
-			kindOf(t, err, contracts.Invalid)
+			wantKind(t, err, contracts.Invalid)
 			return
 		}
 		again, err := parseCall(h)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -276,13 +277,9 @@ func equal[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
-func kindOf(t testing.TB, err error, want contracts.Kind) *contracts.Error {
+func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	t.Helper()
-	var e *contracts.Error
-	if !errors.As(err, &e) || e.Kind != want {
-		t.Fatalf("error: %v, want %s", err, want)
-	}
-	return e
+	return contracttest.ErrorOf(t, err, want, "")
 }
 
 func coreContext(ctx context.Context) context.Context {

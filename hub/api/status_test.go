@@ -48,7 +48,7 @@ func TestEveryKindArrivesAsItself(t *testing.T) {
 			r.mu.Unlock()
 			ctx := contracts.WithKey(coreContext(t.Context()), "key")
 			_, err := contracts.Do(ctx, c, op, question{N: 1})
-			e := kindOf(t, err, kind)
+			e := wantKind(t, err, kind)
 			if kind == contracts.Pending {
 				equal(t, "ticket", e.Ticket, sent.Ticket)
 				continue

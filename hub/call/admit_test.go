@@ -45,7 +45,7 @@ func TestAdmitRefuses(t *testing.T) {
 			ok(t, err)
 			tt.edit(c)
 			_, err = run(t.Context(), c)
-			kindOf(t, err, tt.want)
+			wantKind(t, err, tt.want)
 			equal(t, "our own refusal", Refused(err), true)
 			equal(t, "asked", asked, 1)
 			if strings.Contains(err.Error(), "RSSMRA") {
@@ -87,12 +87,12 @@ func TestAdmitPlaces(t *testing.T) {
 		return err
 	}
 	ok(t, inside("core", func() {
-		e := kindOf(t, inside("core", func() {}), contracts.Throttled)
+		e := wantKind(t, inside("core", func() {}), contracts.Throttled)
 		equal(t, "after", e.After > 0, true)
 		ok(t, inside("other", func() {}))
 		ok(t, inside("big", func() {
 			ok(t, inside("big", func() {
-				kindOf(t, inside("big", func() {}), contracts.Throttled)
+				wantKind(t, inside("big", func() {}), contracts.Throttled)
 				equal(t, "places taken", a.InFlight()["big"], 2)
 			}))
 		}))
@@ -118,13 +118,13 @@ func TestAdmitRate(t *testing.T) {
 	}
 	for range 3 { // a refusal takes no token
 		_, err := run(t.Context(), aCall(opRead, 1))
-		equal(t, "after", kindOf(t, err, contracts.Throttled).After, 2*time.Second)
+		equal(t, "after", wantKind(t, err, contracts.Throttled).After, 2*time.Second)
 	}
 	clock.Advance(2 * time.Second)
 	_, err := run(t.Context(), aCall(opRead, 1))
 	ok(t, err)
 	_, err = run(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 }
 
 func TestRefusalsAreSummedByServiceAndMinute(t *testing.T) {

@@ -78,7 +78,7 @@ func TestTheShareOfFailuresDecides(t *testing.T) {
 	equal(t, "phase at 9 of 19", b.State().Phase, Closed)
 	_ = through(b, contracts.Unavailable)
 	equal(t, "phase at 10 of 20", b.State().Phase, Open)
-	e := kindOf(t, through(b, nil), contracts.Unavailable)
+	e := wantKind(t, through(b, nil), contracts.Unavailable)
 	equal(t, "after", e.After, 10*time.Second)
 	equal(t, "our own refusal", Refused(e), true)
 }
@@ -222,7 +222,7 @@ func TestProbesAreFewAndHaveADeadline(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				_, err := run(t.Context(), aCall(opRead, 1)) // the caller has all the time of the world
-				e := kindOf(t, err, contracts.Unavailable)
+				e := wantKind(t, err, contracts.Unavailable)
 				equal(t, "our own refusal", Refused(e), false)
 				equal(t, "probed for", time.Since(start), 5*time.Second)
 			})
@@ -230,7 +230,7 @@ func TestProbesAreFewAndHaveADeadline(t *testing.T) {
 		synctest.Wait()
 		for range 5 {
 			_, err := run(t.Context(), aCall(opRead, 1))
-			e := kindOf(t, err, contracts.Unavailable)
+			e := wantKind(t, err, contracts.Unavailable)
 			equal(t, "our own refusal", Refused(e), true)
 			equal(t, "after", e.After > 0, true)
 		}
@@ -248,7 +248,7 @@ func TestAProbeThatSaysNothingFreesItsPlace(t *testing.T) {
 	trip(b)
 	clock.Advance(10 * time.Second)
 	for range 10 {
-		kindOf(t, through(b, contracts.Errorf(contracts.Throttled, "busy")), contracts.Throttled)
+		wantKind(t, through(b, contracts.Errorf(contracts.Throttled, "busy")), contracts.Throttled)
 	}
 	equal(t, "phase", b.State().Phase, HalfOpen)
 	ok(t, through(b, nil))
@@ -277,7 +277,7 @@ func TestByHand(t *testing.T) {
 	clock := newClock()
 	b := newTestBreaker(clock, testBreak())
 	b.Isolate("")
-	e := kindOf(t, through(b, nil), contracts.Unavailable)
+	e := wantKind(t, through(b, nil), contracts.Unavailable)
 	equal(t, "our own refusal", Refused(e), true)
 	equal(t, "after", e.After, time.Minute)
 	s := b.State()

@@ -44,7 +44,7 @@ func TestDailyCountsSurviveARestart(t *testing.T) {
 	for {
 		_, err := run(t.Context(), aCall(opRead, 1))
 		if err != nil {
-			kindOf(t, err, contracts.Throttled)
+			wantKind(t, err, contracts.Throttled)
 			break
 		}
 		passed++

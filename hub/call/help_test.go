@@ -152,13 +152,9 @@ func counting(n *int, next Func) Func {
 	}
 }
 
-func kindOf(t *testing.T, err error, want contracts.Kind) *contracts.Error {
+func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	t.Helper()
-	var e *contracts.Error
-	if !errors.As(err, &e) || e.Kind != want {
-		t.Fatalf("error: %v, want %s", err, want)
-	}
-	return e
+	return contracttest.ErrorOf(t, err, want, "")
 }
 
 func ok(t *testing.T, err error) {

@@ -26,7 +26,7 @@ func TestPlacesAreWaitedForOnlySoLong(t *testing.T) {
 		equal(t, "places taken", l.State().Taken, 1)
 		wg.Go(func() {
 			_, err := run(t.Context(), aCall(opRead, 2))
-			e := kindOf(t, err, contracts.Throttled)
+			e := wantKind(t, err, contracts.Throttled)
 			equal(t, "our own refusal", Refused(err), true)
 			equal(t, "after", e.After > 0, true)
 			equal(t, "system", e.System, "far")
@@ -52,7 +52,7 @@ func TestAWaitEndsWithItsCaller(t *testing.T) {
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			_, err := run(ctx, aCall(opRead, 2))
-			kindOf(t, err, contracts.Canceled)
+			wantKind(t, err, contracts.Canceled)
 			equal(t, "our own refusal", Refused(err), true)
 			cancel()
 			wg.Wait()
@@ -71,7 +71,7 @@ func TestTheRateGoesByTheClock(t *testing.T) {
 	}
 	for range 3 { // a refusal takes no token
 		_, err := run(t.Context(), aCall(opRead, 1))
-		equal(t, "after", kindOf(t, err, contracts.Throttled).After, 10*time.Second)
+		equal(t, "after", wantKind(t, err, contracts.Throttled).After, 10*time.Second)
 		equal(t, "our own refusal", Refused(err), true)
 	}
 	clock.Advance(10 * time.Second)
@@ -111,7 +111,7 @@ func TestPlaceAndTurnShareOnePatience(t *testing.T) {
 		synctest.Wait()
 		pause(100 * time.Millisecond)
 		_, err = run(t.Context(), aCall(opRead, 4)) // nearly two for the place: no patience is left for the turn
-		kindOf(t, err, contracts.Throttled)
+		wantKind(t, err, contracts.Throttled)
 		wg.Wait()
 	})
 }
@@ -130,13 +130,13 @@ func TestADayIsCountedByPurposeAndEndsAtMidnightInRome(t *testing.T) {
 		ok(t, err)
 	}
 	_, err := run(t.Context(), aCall(opRead, 1))
-	e := kindOf(t, err, contracts.Throttled)
+	e := wantKind(t, err, contracts.Throttled)
 	equal(t, "after", e.After, 14*time.Hour)
 	equal(t, "our own refusal", Refused(err), true)
 	equal(t, "counted", counts.of("far/flussi", "2026-03-02"), 3)
 	claims := counts.claims
 	_, err = run(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 	equal(t, "a day known to be spent asks the store again", counts.claims, claims)
 
 	other := aCall(opRead, 1)
@@ -152,7 +152,7 @@ func TestADayIsCountedByPurposeAndEndsAtMidnightInRome(t *testing.T) {
 	ok(t, err)
 	clock.Advance(-time.Minute) // the clock steps back over midnight: yesterday is as spent as it was
 	_, err = run(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 }
 
 func TestDaysOfTheNightsWhenTheClocksChange(t *testing.T) {
@@ -173,16 +173,16 @@ func TestDaysOfTheNightsWhenTheClocksChange(t *testing.T) {
 			_, err := run(t.Context(), aCall(opRead, 1))
 			ok(t, err)
 			_, err = run(t.Context(), aCall(opRead, 1))
-			after := kindOf(t, err, contracts.Throttled).After
+			after := wantKind(t, err, contracts.Throttled).After
 			equal(t, "after noon in Rome", after, 12*time.Hour)
 			clock.Advance(after)
 			_, err = run(t.Context(), aCall(opRead, 1))
 			ok(t, err)
 			_, err = run(t.Context(), aCall(opRead, 1))
-			equal(t, "the next day", kindOf(t, err, contracts.Throttled).After, 24*time.Hour)
+			equal(t, "the next day", wantKind(t, err, contracts.Throttled).After, 24*time.Hour)
 			clock.Set(tt.noon.Add(12*time.Hour - tt.hours*time.Hour)) // the midnight that began it
 			_, err = run(t.Context(), aCall(opRead, 1))
-			equal(t, "the day's length", kindOf(t, err, contracts.Throttled).After, tt.hours*time.Hour)
+			equal(t, "the day's length", wantKind(t, err, contracts.Throttled).After, tt.hours*time.Hour)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestDaysAreClaimedInBatchesAndReturned(t *testing.T) {
 	_, err := run(t.Context(), aCall(opRead, 1))
 	ok(t, err)
 	_, err = run(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 }
 
 func TestWhatWasRefusedFurtherInIsGivenBackToTheDay(t *testing.T) {
@@ -220,7 +220,7 @@ func TestWhatWasRefusedFurtherInIsGivenBackToTheDay(t *testing.T) {
 	_, err := Chain(answers(7, nil), l.Stage)(t.Context(), aCall(opRead, 1))
 	ok(t, err)
 	_, err = Chain(answers(7, nil), l.Stage)(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 }
 
 func TestWithoutACountNothingIsAsked(t *testing.T) {
@@ -229,11 +229,11 @@ func TestWithoutACountNothingIsAsked(t *testing.T) {
 	_, run := daily(newClock(), counts, 10)
 	counts.fail = errors.New("disk")
 	_, err := run(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Unavailable)
+	wantKind(t, err, contracts.Unavailable)
 	equal(t, "our own refusal", Refused(err), true)
 	counts.fail = &contracts.Error{Kind: contracts.Throttled, After: time.Second}
 	_, err = run(t.Context(), aCall(opRead, 1))
-	equal(t, "after", kindOf(t, err, contracts.Throttled).After, time.Second)
+	equal(t, "after", wantKind(t, err, contracts.Throttled).After, time.Second)
 }
 
 func TestTheDayHoldsUnderManyAtOnce(t *testing.T) {
@@ -270,6 +270,6 @@ func TestPurposesStayBounded(t *testing.T) {
 		c.Caller.Purpose = string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))
 		_, err = run(t.Context(), c)
 	}
-	kindOf(t, err, contracts.Throttled)
+	wantKind(t, err, contracts.Throttled)
 	equal(t, "slots", len(l.days.slots), maxPurposes)
 }

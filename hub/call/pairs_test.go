@@ -88,7 +88,7 @@ func TestEveryPairOfStages(t *testing.T) {
 			"admit > record", "what is not admitted writes nothing", pair(admit, record),
 			func(t *testing.T, b *pairBench, chain func(Func) Func) int {
 				_, err := chain(answers(1, nil))(t.Context(), invalid())
-				kindOf(t, err, contracts.Invalid)
+				wantKind(t, err, contracts.Invalid)
 				return len(b.proofs.intents) + len(b.proofs.all())
 			}, 0,
 		},
@@ -103,7 +103,7 @@ func TestEveryPairOfStages(t *testing.T) {
 			func(t *testing.T, b *pairBench, chain func(Func) Func) int {
 				// A refusal is given back to the day; what is claimed for it is not: the store is asked.
 				_, err := chain(answers(1, nil))(t.Context(), invalid())
-				kindOf(t, err, contracts.Invalid)
+				wantKind(t, err, contracts.Invalid)
 				return b.counts.claims
 			}, 0,
 		},
@@ -133,7 +133,7 @@ func TestEveryPairOfStages(t *testing.T) {
 			func(t *testing.T, b *pairBench, chain func(Func) Func) int {
 				b.proofs.fail = errors.New("disk")
 				_, err := chain(answers(1, nil))(t.Context(), aCall(opWrite, 1))
-				kindOf(t, err, contracts.Unavailable)
+				wantKind(t, err, contracts.Unavailable)
 				return b.counts.claims
 			}, 0,
 		},
@@ -143,7 +143,7 @@ func TestEveryPairOfStages(t *testing.T) {
 				b.proofs.fail = errors.New("disk")
 				for range 10 {
 					_, err := chain(answers(1, nil))(t.Context(), aCall(opRead, 1))
-					kindOf(t, err, contracts.Unavailable)
+					wantKind(t, err, contracts.Unavailable)
 				}
 				return b.breaker.State().Failed + b.breaker.State().Breaks
 			}, 0,

@@ -61,7 +61,7 @@ func TestNoProofNoCall(t *testing.T) {
 			t.Parallel()
 			p, asked := &proofs{fail: tt.fail}, 0
 			out, err := Chain(counting(&asked, answers(1, tt.answer)), NewRecorder(p).Stage)(t.Context(), aCall(tt.op, 1))
-			kindOf(t, err, tt.want)
+			wantKind(t, err, tt.want)
 			equal(t, "answer", out, any(nil))
 			equal(t, "asked", asked, tt.asked)
 			equal(t, "our own refusal", Refused(err), tt.refused)
@@ -92,7 +92,7 @@ func TestAWriteWhoseOutcomeCannotBeStored(t *testing.T) {
 				p.fail = errors.New("disk")
 				return 1, tt.answer
 			}, NewRecorder(p).Stage)(t.Context(), aCall(opOnce, 1))
-			kindOf(t, err, tt.want)
+			wantKind(t, err, tt.want)
 			equal(t, "our own refusal", Refused(err), false)
 		})
 	}

@@ -131,7 +131,7 @@ func TestEachCallerLeavesAtItsOwnDeadline(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { // the first, who starts the flight, leaves early
 			_, err := b.run(hasty, aCall(opRead, 1))
-			kindOf(t, err, contracts.Canceled)
+			wantKind(t, err, contracts.Canceled)
 			equal(t, "left after", time.Since(start), time.Second)
 		})
 		synctest.Wait()
@@ -153,11 +153,11 @@ func TestAFlightThatIsNotAnsweredIsNotItsRidersGivingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(ShareConfig{Timeout: 5 * time.Second, Size: 1}, contracts.SystemClock{}, time.Hour, 7, nil)
 		for _, err := range b.together(t.Context(), aCall(opRead, 1), aCall(opRead, 1)) {
-			kindOf(t, err, contracts.Unavailable)
+			wantKind(t, err, contracts.Unavailable)
 		}
 		equal(t, "asked", b.asked, 1)
 		for _, p := range b.proofs.all() {
-			kindOf(t, p.Err, contracts.Unavailable)
+			wantKind(t, p.Err, contracts.Unavailable)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestAFlightThatNobodyWaitsForEndsAndIsProved(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := b.run(ctx, aCall(opRead, 1))
-		kindOf(t, err, contracts.Canceled)
+		wantKind(t, err, contracts.Canceled)
 		b.sharer.Wait()
 		equal(t, "flown for", time.Since(start), 5*time.Second)
 		got := b.proofs.all()
@@ -191,7 +191,7 @@ func TestAFlightWithoutProofReleasesNothing(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				out, err := s(t.Context(), aCall(opRead, 1))
-				kindOf(t, err, contracts.Unavailable)
+				wantKind(t, err, contracts.Unavailable)
 				equal(t, "answer", out, any(nil))
 			})
 		}
@@ -210,7 +210,7 @@ func TestAPanicInAFlightIsAnErrorForAll(t *testing.T) {
 	t.Parallel()
 	s := NewSharer(ShareConfig{Timeout: time.Minute, Size: 1}, newClock(), &proofs{})
 	_, err := Chain(func(context.Context, *contracts.Call) (any, error) { panic("RSSMRA85T10A562S") }, s.Stage)(t.Context(), aCall(opRead, 1))
-	kindOf(t, err, contracts.Internal)
+	wantKind(t, err, contracts.Internal)
 	var p *Panic
 	if !errors.As(err, &p) || len(p.Stack) == 0 || strings.Contains(err.Error(), "RSSMRA") {
 		t.Fatalf("error: %v", err)
@@ -279,11 +279,11 @@ func TestFlightsStayBounded(t *testing.T) {
 		cancel()
 		for n := range maxFlights {
 			_, err := run(gone, aCall(opRead, n))
-			kindOf(t, err, contracts.Canceled)
+			wantKind(t, err, contracts.Canceled)
 		}
 		equal(t, "flights left behind", s.State().Flights, maxFlights)
 		_, err := run(t.Context(), aCall(opRead, maxFlights))
-		kindOf(t, err, contracts.Throttled)
+		wantKind(t, err, contracts.Throttled)
 		equal(t, "our own refusal", Refused(err), true)
 		s.Wait()
 		equal(t, "flights once their time is over", s.State().Flights, 0)

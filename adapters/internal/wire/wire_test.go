@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,19 +72,9 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-func wantKind(t *testing.T, err error, want contracts.Kind) *contracts.Error {
+func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	t.Helper()
-	var e *contracts.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("error %v is no *contracts.Error", err)
-	}
-	if e.Kind != want {
-		t.Fatalf("kind %q, want %q: %v", e.Kind, want, err)
-	}
-	if e.System != "peer" {
-		t.Errorf("system %q, want peer", e.System)
-	}
-	return e
+	return contracttest.ErrorOf(t, err, want, "peer")
 }
 
 var get = Request{Method: http.MethodGet, Route: "GET /thing/{id}", Path: "/thing/SECRET", Query: "who=SECRET"}
