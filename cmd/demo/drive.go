@@ -18,14 +18,19 @@ type driver struct {
 	tick    func() // hears of each round, for the progress line
 }
 
-// look is how long to wait, in real time, before looking again whether everybody has finished.
-const look = 200 * time.Microsecond
+// How long to wait, in real time, before looking again whether everybody has finished: looking costs the hub a question
+// to its store, so that a hub which has much to do is asked less often.
+const (
+	look     = 200 * time.Microsecond
+	lookMost = 3 * time.Millisecond
+)
 
 // run goes on until the horizon, or until no row can change any more, or ctx ends.
 //
 // The core works only while everybody else is still: what it hears then, and so what it does next, is the same in every
 // run.
 func (d *driver) run(ctx context.Context) error {
+	wait := look
 	for ctx.Err() == nil {
 		d.tick()
 		var (
@@ -51,11 +56,15 @@ func (d *driver) run(ctx context.Context) error {
 		case over:
 			return nil
 		case work:
+			wait = look
 			if err := d.core.work(ctx); err != nil {
 				return err
 			}
-		case !still:
-			pause(ctx, look)
+		case still:
+			wait = look
+		default:
+			pause(ctx, wait)
+			wait = min(2*wait, lookMost)
 		}
 	}
 	return ctx.Err()

@@ -34,6 +34,7 @@ type job struct {
 	hub   *hub.Hub
 	core  *core
 	show  *progress
+	sum   *summary
 }
 
 // do does the whole job. The summary is nil when it could not begin or cannot be told.
@@ -149,6 +150,7 @@ func (j *job) tell(ctx context.Context, began time.Time) (*summary, int, error) 
 		return nil, exitFault, err
 	}
 	sum := j.summarise(ctx, found)
+	j.sum = sum
 	sum.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	if j.opt.out != "" {
 		if err := j.writeEvidence(ctx, j.opt.out); err != nil {

@@ -57,6 +57,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return exitUsage
 	}
+	return perform(ctx, opt, out, errOut)
+}
+
+// perform does the job and prints what it came to.
+func perform(ctx context.Context, opt options, out, errOut io.Writer) int {
 	sum, code, err := do(ctx, opt, errOut)
 	if sum != nil {
 		if opt.json {

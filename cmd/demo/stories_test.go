@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"raccordo/mocks/lab"
+	"raccordo/mocks/pec"
+)
+
+// An ending is what must become of a member of the cast.
+type ending struct {
+	outcome outcome
+	reason  string // stands in the reason
+	at      string // begins the address that the message went to; empty: anything, or nothing where none is sent
+	late    bool
+}
+
+// endings says, story by story, what the law and the register make of it.
+var endings = map[string]ending{
+	"company-with-pec":                    {outcome: delivered, at: "officine-tormalina@"},
+	"company-without-pec":                 {outcome: noDomicile}, // although INAD has an address under its code
+	"company-codes-differ":                {outcome: delivered, at: "cantieri-ventomare@"},
+	"company-unknown":                     {outcome: noDomicile},
+	"company-at-other-provider":           {outcome: delivered, at: "serre-fiordiloto@pec.studi.test"},
+	"sole-trader-as-enterprise":           {outcome: delivered, at: "ristoro-zanforlin@pec.imprese.test"},
+	"sole-trader-as-person":               {outcome: delivered, at: "oreste.zanforlin@pec.cittadini.test"},
+	"sole-trader-person-without-domicile": {outcome: noDomicile}, // although the firm has a PEC
+	"lawyer-hiring-a-carer":               {outcome: delivered, at: "livia.torregiani@pec.cittadini.test"},
+	"lawyer-as-professional":              {outcome: delivered, at: "avv.torregiani@pec.studi.test"},
+	"unregulated-professional":            {outcome: delivered, at: "dario.bellacosa@pec.studi.test"},
+
+	"personal-domicile":         {outcome: delivered, at: "bruno.marescotti@"},
+	"personal-and-professional": {outcome: delivered, at: "noemi.quadrelli@pec.cittadini.test"},
+	"professional-only":         {outcome: noDomicile},
+	"ceased-domicile":           {outcome: noDomicile},
+	"ceased-by-office":          {outcome: noDomicile},
+	"ceasing-domicile":          {outcome: delivered, at: "carla.frassineto@"},
+	"changed-domicile":          {outcome: delivered, at: "remo.bonacolsi@pec.cittadini.test"},
+	"two-addresses":             {outcome: delivered, at: "flora.stanziani@"},
+	"no-domicile":               {outcome: noDomicile},
+	"invalid-email":             {outcome: failed, reason: "cannot be read"}, // nobody can say that there is none
+	"usage-null":                {outcome: delivered},
+	"usage-omitted":             {outcome: delivered},
+	"absent-in-list":            {outcome: noDomicile},
+
+	"omocodic-code":                     {outcome: failed, reason: "cannot be asked"},
+	"omocodic-code-full":                {outcome: failed, reason: "cannot be asked"},
+	"provisional-code":                  {outcome: delivered},
+	"provisional-code-without-domicile": {outcome: noDomicile},
+	"born-in-india":                     {outcome: delivered},
+	"born-in-bangladesh":                {outcome: delivered},
+	"born-in-egypt":                     {outcome: delivered},
+	"born-in-morocco":                   {outcome: delivered},
+	"born-in-china":                     {outcome: delivered},
+	"born-in-albania":                   {outcome: delivered},
+
+	"register-broken": {outcome: delivered}, // for single questions only: the list answers
+	"register-busy":   {outcome: delivered},
+	"register-reset":  {outcome: delivered},
+	"register-slow":   {outcome: delivered},
+
+	"body-with-domicile":    {outcome: delivered, at: "passo-lento@"},
+	"body-without-domicile": {outcome: noDomicile},
+	"body-with-vat":         {outcome: delivered, at: "fondazione-arcobaleno@"},
+
+	"mailbox-nodest":          {outcome: failed, reason: "UNKNOWN_MAILBOX 5.1.1", at: "nodest."},
+	"mailbox-full":            {outcome: failed, reason: "MAILBOX_FULL 5.2.2", at: "full."},
+	"mailbox-virus":           {outcome: failed, reason: "VIRUS", at: "virus."},
+	"mailbox-toobig":          {outcome: failed, reason: "TOO_BIG", at: "toobig."},
+	"mailbox-slow":            {outcome: delivered},
+	"mailbox-timeout12":       {outcome: delivered}, // the notice of 12 hours gives nothing up
+	"mailbox-timeout24":       {outcome: failed, reason: "TIMEOUT"},
+	"mailbox-late":            {outcome: delivered, late: true},
+	"mailbox-never":           {outcome: pending, reason: "accepted by the sender's provider", at: "never."},
+	"mailbox-noaccept":        {outcome: failed, reason: "not accepted by the sender's provider"},
+	"mailbox-noacceptreceipt": {outcome: delivered},
+	"mailbox-dup":             {outcome: delivered},
+	"mailbox-reorder":         {outcome: delivered},
+	"mailbox-mute":            {outcome: pending, reason: "no receipt came yet", at: "mute."}, // taken with 250: not uncertain
+	"mailbox-nodomain":        {outcome: failed, reason: "UNKNOWN_DOMAIN"},
+	"mailbox-ordinary":        {outcome: failed, reason: "UNCERTIFIED"},
+
+	"crowd-company": {outcome: delivered},
+	"crowd-trader":  {outcome: delivered, at: "ditta-"},
+	"crowd-person":  {outcome: delivered},
+	"crowd-body":    {outcome: delivered},
+	"crowd-without": {outcome: noDomicile},
+}
+
+func TestEveryStoryEndsAsItSays(t *testing.T) {
+	t.Parallel()
+	r := whole(t)
+	rows := map[string]*row{}
+	for _, one := range r.job.core.rows {
+		if one.outcome != repeated && one.outcome != invalid {
+			rows[one.id] = one
+		}
+	}
+	to := map[string]pec.Submitted{}
+	for _, m := range r.taken {
+		_, id, _ := strings.Cut(m.Subject, "pratica ")
+		to[id] = m
+	}
+	told := map[string]bool{}
+	for i, m := range lab.Cast() {
+		told[m.Story] = true
+		want, ok := endings[m.Story]
+		if !ok {
+			t.Errorf("nobody says how the story %s ends", m.Story)
+			continue
+		}
+		one := rows[fmt.Sprintf("D%04d", i+1)]
+		if one == nil {
+			t.Errorf("%s (%s) is not in the list", m.ID, m.Story)
+			continue
+		}
+		if one.outcome != want.outcome || !strings.Contains(one.reason, want.reason) || one.late() != want.late {
+			t.Errorf("%s, %s: %s (%q), late %v; want %s (%q), late %v", m.Story, m.Capacity,
+				one.outcome, one.reason, one.late(), want.outcome, want.reason, want.late)
+		}
+		sent, ok := to[one.id]
+		if ok == (want.outcome == noDomicile || strings.Contains(want.reason, "cannot be ")) {
+			t.Errorf("%s, %s: a message was taken: %v", m.Story, m.Capacity, ok)
+		}
+		if ok && !strings.HasPrefix(sent.Recipients[0], want.at) {
+			t.Errorf("%s, %s: the message went elsewhere than to %s…", m.Story, m.Capacity, want.at)
+		}
+		if one.sent() != ok {
+			t.Errorf("%s, %s: said to be sent: %v, taken: %v", m.Story, m.Capacity, one.sent(), ok)
+		}
+	}
+	for story := range endings {
+		if !told[story] {
+			t.Errorf("the cast has no story %s any more", story)
+		}
+	}
+}
