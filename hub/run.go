@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"raccordo/contracts"
 )
@@ -116,13 +117,14 @@ func (h *Hub) askable(c *contracts.Call) error {
 	return named(b.Covers(c.Request), in.name, c.Op.Name)
 }
 
-// next gives the first instance behind after on the call's route whose register may hold what is asked.
+// next gives the first instance behind after on the call's route whose register may hold what is asked. A list may be
+// answered by an instance that has left the route since: then nobody on it has been asked yet.
 func (h *Hub) next(c *contracts.Call, after string) (*instance, *contracts.Binding, bool) {
 	route := h.cfg.Routes[needOf(c.Op.Name)]
 	if c.At != "" {
 		route = []string{c.At}
 	}
-	passed := after == ""
+	passed := after == "" || !slices.Contains(route, after)
 	for _, name := range route {
 		if !passed {
 			passed = name == after
