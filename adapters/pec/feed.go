@@ -2,11 +2,13 @@ package pec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,16 +40,25 @@ func (a *Adapter) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.
 		err    error
 	}
 	outcomes := make([]outcome, len(a.boxes))
-	places := make(chan struct{}, readers)
 	var wg sync.WaitGroup
-	for i, b := range a.boxes {
+	turns := make(chan int)
+	for range min(readers, len(a.boxes)) {
 		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			o := &outcomes[i]
-			o.events, o.next, o.err = a.read(ctx, b, at[b.Name])
+			for i := range turns {
+				o, b := &outcomes[i], a.boxes[i]
+				o.events, o.next, o.err = a.read(ctx, b, at[b.Name])
+			}
 		})
 	}
+	for _, i := range a.order() {
+		select {
+		case turns <- i:
+			a.boxes[i].begin(a.readings.Add(1))
+		case <-ctx.Done(): // its turn comes first at the next call
+			outcomes[i] = outcome{next: at[a.boxes[i].Name], err: contracts.Errorf(contracts.Unavailable, "not read: no time was left")}
+		}
+	}
+	close(turns)
 	wg.Wait()
 	var events []contracts.Event
 	var errs []error
@@ -69,6 +80,17 @@ func (a *Adapter) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.
 		return nil, from, &contracts.Error{Kind: contracts.Internal, System: a.env.Instance, Operation: "feed", Err: err}
 	}
 	return events, cursor, nil
+}
+
+// order gives the mailboxes by their last turn, the longest ago first: servers that do not answer may use up the time of
+// one call, and must not use up that of the other mailboxes at each.
+func (a *Adapter) order() []int {
+	order, last := make([]int, len(a.boxes)), make([]uint64, len(a.boxes))
+	for i, b := range a.boxes {
+		order[i], last[i] = i, b.lastRead()
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(last[i], last[j]) })
+	return order
 }
 
 // positions reads a cursor. One that cannot be read sends us to the beginning: events have stable names, so that what

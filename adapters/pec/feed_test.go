@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +169,41 @@ func TestOneMailboxDoesNotStopTheOthers(t *testing.T) {
 	var cursor map[string]position
 	if err := json.Unmarshal(at, &cursor); err != nil || cursor[w.box.Name].UID == 0 || cursor["altra"] != (position{}) {
 		t.Errorf("cursor %s", at)
+	}
+}
+
+// Servers that accept a connection and say nothing use up the time of a call, and may not do so at each.
+func TestSilentServersDoNotStarveTheOthers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	w := newWorld(t, func(c *Config, _ *lab.Bench) {
+		sound := c.Mailboxes[0]
+		c.Mailboxes = nil
+		for i := range readers + 1 {
+			silent := sound
+			silent.Name, silent.Role, silent.Address, silent.IMAPS = fmt.Sprint("muta", i), fmt.Sprint("muta", i), fmt.Sprintf("muta%d@pec.ministero.test", i), l.Addr().String()
+			c.Mailboxes = append(c.Mailboxes, silent)
+		}
+		c.Mailboxes = append(c.Mailboxes, sound)
+	})
+	if _, err := w.Send(contracts.WithHold(t.Context(), newHold()), to("rossi@pec.cittadini.test")); err != nil {
+		t.Fatal(err)
+	}
+	var at contracts.Cursor
+	var all []contracts.Event
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		events, next, err := w.Feed(ctx, at)
+		cancel()
+		if err == nil {
+			all, at = append(all, events...), next
+		}
+	}
+	if kinds(all) != "accettazione" {
+		t.Errorf("told %q within two calls", kinds(all))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"raccordo/adapters/internal/mail"
@@ -19,6 +20,7 @@ type Adapter struct {
 	config    Config
 	transient []mail.Pattern
 	boxes     []*mailbox
+	readings  atomic.Uint64 // of mailboxes, so far
 }
 
 var (

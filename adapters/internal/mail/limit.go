@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+	"time"
 )
 
 const maxReply = 128 << 10 // bytes that an SMTP server may say at one go; also a TLS handshake's fit
@@ -38,11 +39,13 @@ const (
 
 var errTooMuch = errors.New("the server says more than was asked")
 
-// metered is a connection that gives out no more bytes than the session has allowed for the answer at hand.
+// metered is a connection that gives out no more bytes than the session has allowed for the answer at hand, and whose peer
+// may be silent only for so long: the library itself waits for half an hour.
 type metered struct {
 	net.Conn
-	left atomic.Int64
-	lost atomic.Bool // the connection itself broke: the library hides that from its callers
+	silence time.Duration
+	left    atomic.Int64
+	lost    atomic.Bool // the connection itself broke: the library hides that from its callers
 }
 
 // Read fails once the allowance is used up.
@@ -51,6 +54,7 @@ func (c *metered) Read(b []byte) (int, error) {
 	if left <= 0 {
 		return 0, errTooMuch
 	}
+	_ = c.SetReadDeadline(time.Now().Add(c.silence)) // where that fails, so does the reading
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(int64(-n))
 	if err != nil {

@@ -65,7 +65,7 @@ func OpenSession(ctx context.Context, server Server) (_ *Session, err error) {
 		}
 		return nil, contracts.Errorf(contracts.Unavailable, "imap connect: %w", err)
 	}
-	meter := &metered{Conn: conn}
+	meter := &metered{Conn: conn, silence: server.command()}
 	meter.left.Store(listing)
 	s := &Session{meter: meter, release: guard(ctx, bare), ctx: ctx.Err}
 	defer func() {

@@ -216,6 +216,21 @@ func TestContextEndsASession(t *testing.T) {
 	}
 }
 
+func TestASilentServerIsNotWaitedForWithoutEnd(t *testing.T) {
+	p := listen(t, func(c *talk) {
+		for _, ok := c.hear(); ok; _, ok = c.hear() {
+		}
+	})
+	server := p.server()
+	server.Command = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := OpenSession(ctx, server)
+	if contracts.KindOf(orNone(err)) != contracts.Unavailable || ctx.Err() != nil {
+		t.Errorf("%v (%v), want unavailable before the context ends", err, ctx.Err())
+	}
+}
+
 func TestServerThatSaysTooMuchIsCutOff(t *testing.T) {
 	p := listen(t, func(c *talk) {
 		c.say("* OK [CAPABILITY IMAP4rev1] here")
