@@ -9,6 +9,26 @@ import (
 	"raccordo/contracts"
 )
 
+// hangs binds an operation whose first exchange, departed or not, hangs until told: as an adapter that notices nothing,
+// or a worker in a process that dies.
+func (r *rig) hangs(op contracts.Op[ask, reply], departs bool) (n *atomic.Int64, began, hang chan struct{}) {
+	began, hang = make(chan struct{}), make(chan struct{})
+	b, n := says(op, func(ctx context.Context, n int, _ ask) (reply, error) {
+		if departs {
+			if err := contracts.HoldFrom(ctx).Depart(ctx); err != nil {
+				return reply{}, err
+			}
+		}
+		if n == 1 {
+			close(began)
+			<-hang
+		}
+		return reply{Who: "late"}, nil
+	})
+	r.desk.bind("x", b)
+	return n, began, hang
+}
+
 func TestAWorkerThatHangsLosesItsTicket(t *testing.T) {
 	for _, c := range []struct {
 		rule    string
@@ -23,20 +43,7 @@ func TestAWorkerThatHangsLosesItsTicket(t *testing.T) {
 			r := newRig(t)
 			var mono atomic.Int64
 			r.opt.SetMono(func() time.Duration { return time.Duration(mono.Load()) })
-			began, hang := make(chan struct{}), make(chan struct{})
-			b, n := says(c.op, func(ctx context.Context, n int, _ ask) (reply, error) {
-				if c.departs {
-					if err := contracts.HoldFrom(ctx).Depart(ctx); err != nil {
-						return reply{}, err
-					}
-				}
-				if n == 1 {
-					close(began)
-					<-hang
-				}
-				return reply{}, nil
-			})
-			r.desk.bind("x", b)
+			n, began, hang := r.hangs(c.op, c.departs)
 			r.open().start()
 			id := r.submit(newCall(c.op, "k", ask{})).ID
 			<-began

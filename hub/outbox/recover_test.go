@@ -286,20 +286,7 @@ func TestARestartTakesUpWhatWasRunning(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			r := newRig(t)
 			r.cfg.Drain = time.Millisecond
-			began, hang := make(chan struct{}), make(chan struct{})
-			b, n := says(c.op, func(ctx context.Context, n int, _ ask) (reply, error) {
-				if c.departs {
-					if err := contracts.HoldFrom(ctx).Depart(ctx); err != nil {
-						return reply{}, err
-					}
-				}
-				if n == 1 {
-					close(began)
-					<-hang // a worker that never comes back, as in a process that dies
-				}
-				return reply{Who: "late"}, nil
-			})
-			r.desk.bind("x", b)
+			n, began, hang := r.hangs(c.op, c.departs)
 			r.open()
 			old := r.box
 			ctx, cancel := context.WithCancel(context.Background())
