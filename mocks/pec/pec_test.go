@@ -287,82 +287,51 @@ func TestEveryRuleOfTheAccessPointRefuses(t *testing.T) {
 
 func TestTheWireRefusesWithTheRightCode(t *testing.T) {
 	const to = "rossi@pec.cittadini.test"
+	password := func(a Account) sasl.Client { return sasl.NewPlainClient("", a.User, a.Password) }
+	one := text("a@x", []string{to})
 	for _, tc := range []struct {
-		rule string
-		want int
-		do   func(b *lab.Bench, m *Mock) error
+		rule  string
+		want  int
+		plain bool // without TLS
+		auth  func(a Account) sasl.Client
+		do    func(c *smtp.Client) error // after the login, where there is one
 	}{
-		{"a wrong password is 535", 535, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, "altra"))
+		{"a wrong password is 535", 535, false, func(a Account) sasl.Client { return sasl.NewPlainClient("", a.User, "altra") }, nil},
+		{"a wrong password is 535 with LOGIN too", 535, false, func(a Account) sasl.Client { return sasl.NewLoginClient(a.User, "altra") }, nil},
+		{"no mail without a login", 530, false, nil, func(c *smtp.Client) error { return submit(c, sender, []string{to}, one) }},
+		{"no password without TLS", 523, true, password, nil},
+		{"the message is too big", 552, false, password, func(c *smtp.Client) error {
+			return submit(c, sender, []string{to}, one+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 100))
 		}},
-		{"a wrong password is 535 with LOGIN too", 535, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return c.Auth(sasl.NewLoginClient(m.Accounts()[0].User, "altra"))
-		}},
-		{"no mail without a login", 530, func(b *lab.Bench, _ *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return submit(c, sender, []string{to}, text("a@x", []string{to}))
-		}},
-		{"no password without TLS", 523, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.Dial(b.Endpoint("pec", "smtp"))
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, m.Accounts()[0].Password))
-		}},
-		{"the message is too big", 552, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if err := c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, m.Accounts()[0].Password)); err != nil {
-				return err
-			}
-			return submit(c, sender, []string{to}, text("a@x", []string{to})+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 100))
-		}},
-		{"the announced size is too big", 552, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if err := c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, m.Accounts()[0].Password)); err != nil {
-				return err
-			}
+		{"the announced size is too big", 552, false, password, func(c *smtp.Client) error {
 			return c.Mail(sender, &smtp.MailOptions{Size: 1 << 20})
 		}},
-		{"too many recipients", 452, func(b *lab.Bench, m *Mock) error {
-			c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if err := c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, m.Accounts()[0].Password)); err != nil {
-				return err
-			}
+		{"too many recipients", 452, false, password, func(c *smtp.Client) error {
 			many := []string{to, "b@pec.studi.test", "c@pec.studi.test"}
 			return submit(c, sender, many, text("a@x", many))
 		}},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			b, m := bench(t, WithLimits(Limits{MaxMessage: 4000, MaxRecipients: 2}))
+			dial := func() (*smtp.Client, error) { return smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS()) }
+			if tc.plain {
+				dial = func() (*smtp.Client, error) { return smtp.Dial(b.Endpoint("pec", "smtp")) }
+			}
+			c, err := dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if tc.auth != nil {
+				if err = c.Auth(tc.auth(m.Accounts()[0])); err != nil && tc.do != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.do != nil {
+				err = tc.do(c)
+			}
 			var e *smtp.SMTPError
-			if err := tc.do(b, m); !asSMTP(err, &e) || e.Code != tc.want {
+			if !asSMTP(err, &e) || e.Code != tc.want {
 				t.Errorf("got %v, want %d", err, tc.want)
 			}
 			if n := len(m.Accepted()); n != 0 {
