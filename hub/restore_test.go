@@ -203,16 +203,24 @@ func (r *rig) until(horizon time.Time) {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
 	for {
-		next, quiet := r.hub.Idle()
-		if quiet && r.bench.InFlight() == 0 {
+		over, jumped := false, false
+		r.hub.Still(func(next time.Time) {
+			if r.bench.InFlight() > 0 {
+				return
+			}
 			if at, ok := r.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
 				next = at
 			}
-			if next.IsZero() || next.After(horizon) {
-				r.bench.Clock().AdvanceTo(horizon)
-				return
+			jumped = true
+			if over = next.IsZero() || next.After(horizon); over {
+				next = horizon
 			}
 			r.bench.Clock().AdvanceTo(next)
+		})
+		if over {
+			return
+		}
+		if jumped {
 			continue
 		}
 		select {
