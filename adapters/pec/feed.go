@@ -46,17 +46,17 @@ func (a *Adapter) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.
 		wg.Go(func() {
 			for i := range turns {
 				o, b := &outcomes[i], a.boxes[i]
+				if ctx.Err() != nil { // its turn comes first at the next call
+					o.next, o.err = at[b.Name], contracts.Errorf(contracts.Unavailable, "not read: no time was left")
+					continue
+				}
+				b.begin(a.readings.Add(1))
 				o.events, o.next, o.err = a.read(ctx, b, at[b.Name])
 			}
 		})
 	}
 	for _, i := range a.order() {
-		select {
-		case turns <- i:
-			a.boxes[i].begin(a.readings.Add(1))
-		case <-ctx.Done(): // its turn comes first at the next call
-			outcomes[i] = outcome{next: at[a.boxes[i].Name], err: contracts.Errorf(contracts.Unavailable, "not read: no time was left")}
-		}
+		turns <- i // whoever reads stops when ctx ends
 	}
 	close(turns)
 	wg.Wait()

@@ -123,7 +123,7 @@ func (a *Adapter) refusal(b *mailbox, f *mail.Failure) *contracts.Error {
 	case contracts.Denied:
 		next = "check the mailbox's user and password"
 		if e.After == 0 { // it is the mailbox that is refused, not the message: its turn comes again
-			e.After = b.pause
+			e.After = max(b.pause, time.Second)
 		}
 	case contracts.Invalid:
 		next = "the provider refuses the message for good"

@@ -209,7 +209,7 @@ func TestReplyDecidesWhatToConclude(t *testing.T) {
 			if !errors.As(err, &e) || e.Kind != tc.want || e.Code != tc.code || e.System != "pec" || e.Operation != "delivery.send" {
 				t.Fatalf("%v, want %s [%s]", err, tc.want, tc.code)
 			}
-			if (e.Kind == contracts.Throttled) != (e.After > 0) {
+			if (e.Kind == contracts.Throttled || e.Kind == contracts.Denied) != (e.After > 0) {
 				t.Errorf("after %v", e.After)
 			}
 			if strings.Contains(e.Error(), "@") || strings.Contains(e.Error(), "Class") {

@@ -149,6 +149,11 @@ func (c *Cache) fetch(key string, e *entry, f *flight) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.opt.Timeout)
 	defer cancel()
 	t, err := c.opt.Fetch(ctx, key)
+	if err != nil && ctx.Err() != nil && contracts.KindOf(err) == contracts.Canceled {
+		// No caller has given up: the time of the fetch was over, or the cache was closed.
+		e := *contracts.AsError(err)
+		e.Kind, err = contracts.Unavailable, &e
+	}
 	now := c.opt.Clock.Now()
 
 	c.mu.Lock()

@@ -296,6 +296,19 @@ func TestWhatARefusedTokenLeftOpenStaysOpen(t *testing.T) {
 	}
 }
 
+func TestAFetchThatIsNotAnsweredIsNotItsCallersGivingUp(t *testing.T) {
+	t.Parallel()
+	c := New(Options{Clock: newClock(), Timeout: time.Millisecond, Fetch: func(ctx context.Context, _ string) (Token, error) {
+		<-ctx.Done()
+		return Token{}, &contracts.Error{Kind: contracts.Canceled, System: "peer", Err: ctx.Err()}
+	}})
+	t.Cleanup(c.Close)
+	_, err := c.Get(t.Context(), "a")
+	if e := contracts.AsError(err); e == nil || e.Kind != contracts.Unavailable || e.System != "peer" {
+		t.Errorf("%v, want the peer unavailable", err)
+	}
+}
+
 func TestDroppingAnOldTokenKeepsTheNewOne(t *testing.T) {
 	t.Parallel()
 	c, n := cache(t, newClock(), time.Hour, nil)
