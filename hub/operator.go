@@ -26,9 +26,10 @@ type Operator interface {
 	Settle(ctx context.Context, id string, to contracts.State, result json.RawMessage, operator, reason string) error
 	// Retry puts a ticket back in the queue: the person takes it on themselves that it may happen twice.
 	Retry(ctx context.Context, id, operator, reason string) error
-	// VerifyLedger verifies the whole chain.
+	// VerifyLedger verifies the whole chain. With an error, the Report lists what was found until there.
 	VerifyLedger(ctx context.Context) (ledger.Report, error)
-	// ExportLedger writes the entries between two instants, with their signed heads; zero instants: no bound.
+	// ExportLedger writes the entries of the days (UTC) from one instant's to another's, both included, with their signed
+	// heads; a zero instant: no bound.
 	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
 	// Switches tells how each instance's breaker stands.
 	Switches(ctx context.Context) ([]Switch, error)
@@ -153,10 +154,21 @@ func (h *Hub) operatorRoutes() http.Handler {
 	decide("POST /switches/{name}/rejoin", func(ctx context.Context, name string, d decision) error {
 		return h.Rejoin(ctx, name, d.Operator, d.Reason)
 	})
-	handle("GET /ledger/verify", func(r *http.Request) (any, error) { return h.VerifyLedger(r.Context()) })
+	handle("GET /ledger/verify", func(r *http.Request) (any, error) {
+		report, err := h.VerifyLedger(r.Context())
+		if err != nil {
+			return verification{report, contracts.AsError(err)}, nil
+		}
+		return verification{Report: report}, nil
+	})
 	mux.HandleFunc("GET /ledger/export", h.export)
 	mux.Handle("GET "+metricsPath, h.Metrics())
 	return mux
+}
+
+type verification struct {
+	Report ledger.Report    `json:"report"`
+	Err    *contracts.Error `json:"error,omitempty"`
 }
 
 // export streams the ledger. What goes wrong midway stands in a trailer: the status has gone out already.
@@ -253,8 +265,15 @@ func (r *remote) Retry(ctx context.Context, id, operator, reason string) error {
 	return r.call(ctx, http.MethodPost, "/tickets/"+url.PathEscape(id)+"/retry", decision{Operator: operator, Reason: reason}, nil)
 }
 
-func (r *remote) VerifyLedger(ctx context.Context) (report ledger.Report, err error) {
-	return report, r.call(ctx, http.MethodGet, "/ledger/verify", nil, &report)
+func (r *remote) VerifyLedger(ctx context.Context) (ledger.Report, error) {
+	var v verification
+	if err := r.call(ctx, http.MethodGet, "/ledger/verify", nil, &v); err != nil {
+		return ledger.Report{}, err
+	}
+	if v.Err != nil {
+		return v.Report, v.Err
+	}
+	return v.Report, nil
 }
 
 func (r *remote) Switches(ctx context.Context) (out []Switch, err error) {

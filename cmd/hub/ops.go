@@ -182,71 +182,6 @@ func whoever(named string) string {
 	return "operator"
 }
 
-type breakerCmd struct {
-	List    breakerListCmd    `cmd:"" help:"Tell how each instance's breaker stands."`
-	Isolate breakerIsolateCmd `cmd:"" help:"Ask an instance nothing more until it rejoins or the hub is started again; tickets wait."`
-	Rejoin  breakerRejoinCmd  `cmd:"" help:"Let an instance be asked again at once."`
-}
-
-// served runs fn with the hub that serves: breakers live in its memory.
-func served(s *session, file string, fn func(o hub.Operator) error) error {
-	cfg, err := hub.Load(file, adapters.Kinds())
-	if err != nil {
-		return err
-	}
-	o, hangUp, err := hub.DialOperator(s.ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer hangUp()
-	return fn(o)
-}
-
-type breakerListCmd struct {
-	File string `arg:"" help:"Configuration file."`
-	JSON bool   `name:"json" help:"Print JSON."`
-}
-
-func (c breakerListCmd) Run(s *session) error {
-	return served(s, c.File, func(o hub.Operator) error {
-		all, err := o.Switches(s.ctx)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return printJSON(s.out, all)
-		}
-		w := tabwriter.NewWriter(s.out, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "INSTANCE\tSTATE\tSINCE\tUNTIL\tCOUNTED\tFAILED\tSLOW\tREASON")
-		for _, b := range all {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", b.Instance, b.State, stamp(b.Since), stamp(b.Until), b.Counted, b.Failed, b.Slow, shown(b.Reason))
-		}
-		return w.Flush()
-	})
-}
-
-type breakerIsolateCmd struct {
-	File     string `arg:"" help:"Configuration file."`
-	Instance string `arg:"" help:"Adapter instance."`
-	Reason   string `required:"" help:"Why; it goes into the ledger and reaches callers: name nobody."`
-	As       string `help:"Who decides; default: the user of this machine."`
-}
-
-func (c breakerIsolateCmd) Run(s *session) error {
-	return served(s, c.File, func(o hub.Operator) error { return o.Isolate(s.ctx, c.Instance, whoever(c.As), c.Reason) })
-}
-
-type breakerRejoinCmd struct {
-	File     string `arg:"" help:"Configuration file."`
-	Instance string `arg:"" help:"Adapter instance."`
-	Reason   string `required:"" help:"Why; it goes into the ledger."`
-	As       string `help:"Who decides; default: the user of this machine."`
-}
-
-func (c breakerRejoinCmd) Run(s *session) error {
-	return served(s, c.File, func(o hub.Operator) error { return o.Rejoin(s.ctx, c.Instance, whoever(c.As), c.Reason) })
-}
-
 type ledgerCmd struct {
 	Verify ledgerVerifyCmd `cmd:"" help:"Verify the whole chain: links, segments, signed heads, the tail."`
 	Export ledgerExportCmd `cmd:"" help:"Write entries and signed heads as JSON lines."`
@@ -260,21 +195,26 @@ type ledgerVerifyCmd struct {
 func (c ledgerVerifyCmd) Run(s *session) error {
 	return with(s, c.File, func(o hub.Operator) error {
 		report, err := o.VerifyLedger(s.ctx)
-		if err != nil {
-			return err
-		}
 		if c.JSON {
-			return printJSON(s.out, report)
+			return errors.Join(err, printJSON(s.out, report))
 		}
-		fmt.Fprintf(s.out, "the ledger verifies: %d entries in %d segments\n", report.Entries, report.Segments)
-		return nil
+		for _, problem := range report.Problems {
+			fmt.Fprintln(s.out, shown(problem))
+		}
+		if report.More > 0 {
+			fmt.Fprintf(s.out, "and %d more\n", report.More)
+		}
+		if err == nil {
+			fmt.Fprintf(s.out, "the ledger verifies: %d entries in %d segments\n", report.Entries, report.Segments)
+		}
+		return err
 	})
 }
 
 type ledgerExportCmd struct {
 	File string    `arg:"" help:"Configuration file."`
-	From time.Time `help:"Entries from this instant (RFC 3339)."`
-	To   time.Time `help:"Entries before this instant (RFC 3339)."`
+	From time.Time `help:"From the day (UTC) of this instant, RFC 3339."`
+	To   time.Time `help:"To the day (UTC) of this instant, RFC 3339."`
 }
 
 func (c ledgerExportCmd) Run(s *session) error {
