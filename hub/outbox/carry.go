@@ -39,6 +39,9 @@ func (b *Box) carryOne(ctx context.Context, j *job) {
 		return
 	}
 	answer, err := b.exchange(ctx, j, c, b.desk.Do)
+	if err != nil && contracts.KindOf(err) == contracts.Internal && j.trail.sent() {
+		j.row.departed = j.effect == contracts.Write // what is our own fault says nothing of what has left
+	}
 	v := b.judge(&j.row, c, bind, answer, err, j.departed.Load())
 	b.settle(j, v)
 }

@@ -348,6 +348,31 @@ func TestAnAdapterThatPanicsCostsItsTicketAlone(t *testing.T) {
 	equal(t, "the other", r.settled(good).State, contracts.StateDone)
 }
 
+func TestAWriteWhoseAnswerMakesAnAdapterPanicIsNotOneThatFailed(t *testing.T) {
+	for _, c := range []struct {
+		op   contracts.Op[ask, reply]
+		sent bool
+		want contracts.State
+	}{
+		{opWrite, true, contracts.StateUncertain},
+		{opWrite, false, contracts.StateFailed},
+		{opRead, true, contracts.StateFailed},
+	} {
+		t.Run(fmt.Sprintf("%s sent %t", c.op.Effect, c.sent), func(t *testing.T) {
+			r := newRig(t)
+			b, n := says(c.op, func(ctx context.Context, _ int, _ ask) (reply, error) {
+				contracts.TrailFrom(ctx).Attempt(contracts.Attempt{Sent: c.sent, Status: "200"})
+				panic("in the decoder")
+			})
+			r.desk.bind("x", b)
+			r.open().start()
+			id := r.submit(newCall(c.op, "k", ask{})).ID
+			equal(t, "state", r.state(id), c.want)
+			equal(t, "exchanges", n.Load(), 1)
+		})
+	}
+}
+
 func TestKeptBytesAreMadeOnceAndStoredSealed(t *testing.T) {
 	r := newRig(t)
 	var made atomic.Int64

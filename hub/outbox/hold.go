@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"raccordo/contracts"
@@ -140,6 +141,13 @@ func (t *trail) Attempt(a contracts.Attempt) {
 	if len(t.attempts) < maxAttempts {
 		t.attempts = append(t.attempts, a)
 	}
+}
+
+// sent reports whether anything left.
+func (t *trail) sent() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.attempts, func(a contracts.Attempt) bool { return a.Sent })
 }
 
 func (t *trail) take() []contracts.Attempt {

@@ -95,7 +95,7 @@ func (b *Box) judge(r *row, c *contracts.Call, bind *contracts.Binding, answer a
 	}
 	if v.to == contracts.StateFailed && r.effect == contracts.Write && r.departed && !tells(e.Kind) {
 		v.to = contracts.StateUncertain
-		v.err = b.fault(contracts.Uncertain, r.op, "an earlier try may have arrived, and the last one was not answered: %w", e)
+		v.err = b.fault(contracts.Uncertain, r.op, "a try may have arrived, and what came of it is not known: %w", e)
 	}
 	if v.to == contracts.StateUncertain {
 		v.next = b.askNext(r, bind, now)
