@@ -35,11 +35,19 @@ type field struct{ name, value string } // name lower case, value unfolded and t
 
 // readEntity splits header from body. Lines may end in CRLF or bare LF; a header block may be empty.
 func readEntity(b []byte) (entity, error) {
-	var e entity
+	var (
+		e      entity
+		folded []string // the lines that go on with the last field: joined once, however many there are
+	)
 	for rest := b; ; {
 		line, next, ok := cutLine(rest)
 		if len(b)-len(next) > maxHeader {
 			return entity{}, errHeader
+		}
+		if len(folded) > 0 && (len(line) == 0 || line[0] != ' ' && line[0] != '\t') {
+			last := &e.fields[len(e.fields)-1]
+			last.value = strings.TrimSpace(last.value + " " + strings.Join(folded, " "))
+			folded = folded[:0]
 		}
 		switch {
 		case len(line) == 0 && ok: // the empty line
@@ -51,11 +59,7 @@ func readEntity(b []byte) (entity, error) {
 			if len(e.fields) == 0 {
 				return entity{}, errHeader
 			}
-			last := &e.fields[len(e.fields)-1]
-			if len(last.value)+len(line) > maxHeader {
-				return entity{}, errHeader
-			}
-			last.value = strings.TrimSpace(last.value + " " + strings.TrimSpace(string(line)))
+			folded = append(folded, strings.TrimSpace(string(line)))
 		default:
 			name, value, found := strings.Cut(string(line), ":")
 			name = strings.TrimRight(name, " \t")

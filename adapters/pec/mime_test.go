@@ -209,3 +209,19 @@ func FuzzSignature(f *testing.F) {
 		}
 	})
 }
+
+// A header block of nothing but continuation lines is within its limit, and must cost no more than its size.
+func TestManyFoldedLinesCostTheirSize(t *testing.T) {
+	block := []byte("Subject: x\r\n" + strings.Repeat(" a\n", (maxHeader-100)/3) + "\r\n")
+	var e entity
+	var err error
+	cost := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			e, err = readEntity(block)
+		}
+	}).AllocedBytesPerOp()
+	if err != nil || !strings.HasPrefix(e.get("subject"), "x a a") || cost > 64*maxHeader {
+		t.Errorf("%d bytes allocated for %d, %v", cost, len(block), err)
+	}
+}
