@@ -210,5 +210,8 @@ func (s *summary) reasons(w io.Writer, l line, verbose bool) {
 }
 
 func span(seconds float64) string {
+	if seconds == 0 {
+		return "none yet for"
+	}
 	return (time.Duration(seconds) * time.Second).String()
 }

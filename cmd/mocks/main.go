@@ -1,5 +1,6 @@
 // Command mocks is the test bench: every mock supplier in one process, on free loopback ports. It prints where each one
-// listens, a ready-made hub configuration and, with -cast, the people and firms that the registers know.
+// listens, a ready-made hub configuration and the stories of the people and firms that the registers know; with -cast,
+// all of them.
 //
 // It is never shipped: nothing that can forge an answer is.
 package main
@@ -25,27 +26,26 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// An endpoint is where one mock listens, and how to log in where one must.
+// An endpoint is where one mock listens, and how to log in where one must; what a mock does not have is empty.
 type endpoint struct {
-	URL      string `json:"url,omitempty"`
-	SMTP     string `json:"smtp,omitempty"`
-	SMTPS    string `json:"smtps,omitempty"`
-	IMAP     string `json:"imap,omitempty"`
-	IMAPS    string `json:"imaps,omitempty"`
-	User     string `json:"user,omitempty"`
-	Password string `json:"password,omitempty"`
+	URL      string `json:"url"`
+	SMTP     string `json:"smtp"`
+	SMTPS    string `json:"smtps"`
+	IMAP     string `json:"imap"`
+	IMAPS    string `json:"imaps"`
+	User     string `json:"user"`
+	Password string `json:"password"`
 }
 
 // An announcement is what -json prints before the mocks serve.
 type announcement struct {
 	Mocks  map[string]endpoint `json:"mocks"`
 	CA     string              `json:"ca"`     // PEM file of the authority behind every TLS certificate
-	Config string              `json:"config"` // ready-made hub configuration
+	Config string              `json:"config"` // YAML file of a hub that talks to these mocks
 }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
@@ -53,16 +53,20 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags.SetOutput(errOut)
 	asJSON := flags.Bool("json", false, "print one JSON object with every endpoint before serving")
 	cast := flags.Bool("cast", false, "print the cast and leave")
-	dir := flags.String("dir", "", "folder for the mocks' state and the hub's configuration; default: a temporary one, removed at the end")
-	seed := flags.Uint64("seed", 1, "seed of everything that is drawn")
+	dir := flags.String("dir", "", "`folder` for the mocks' state and the hub's configuration, of one process at a time; default: a temporary one, removed at the end")
+	seed := flags.Uint64("seed", 1, "`seed` of everything that is drawn")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return 2
 	}
+	if flags.NArg() > 0 {
+		fmt.Fprintln(errOut, "mocks: no arguments are taken; see -h")
+		return 2
+	}
 	if *cast {
-		printCast(out)
+		list(out, lab.Cast())
 		return 0
 	}
 	if err := serve(ctx, out, *asJSON, *dir, *seed); err != nil {
@@ -72,7 +76,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	return 0
 }
 
-func serve(ctx context.Context, out io.Writer, asJSON bool, dir string, seed uint64) error {
+func serve(ctx context.Context, out io.Writer, asJSON bool, dir string, seed uint64) (err error) {
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "raccordo-mocks-")
 		if err != nil {
@@ -81,18 +85,17 @@ func serve(ctx context.Context, out io.Writer, asJSON bool, dir string, seed uin
 		defer os.RemoveAll(temp)
 		dir = temp
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	bench, err := lab.New(lab.Options{Clock: lab.RunningClock(), Seed: seed, Dir: filepath.Join(dir, "mocks")})
+	bench, err := lab.New(lab.Options{Seed: seed, Dir: filepath.Join(dir, "mocks")})
 	if err != nil {
 		return err
 	}
-	defer bench.Close()
+	defer func() { err = errors.Join(err, bench.Close()) }()
 	if err := bench.Attach(mocks.All()...); err != nil {
 		return err
 	}
@@ -144,17 +147,23 @@ func announce(out io.Writer, bench *lab.Bench, a announcement, config []byte) {
 			fmt.Fprintf(w, "%s\tuser %s, password %s\n", m.Name(), e.User, e.Password)
 		}
 	}
-	fmt.Fprintf(w, "bench\t%s/_lab/ (faults, journal, clock)\n", bench.AdminURL())
+	fmt.Fprintf(w, "bench\t%s (faults, journal, clock)\n", bench.AdminURL())
 	_ = w.Flush() // a terminal that is gone needs no table
-	fmt.Fprintf(out, "\nThe cast: %d people and firms; mocks -cast lists them.\n", len(lab.Cast()))
+	fmt.Fprintf(out, "\nThe cast is %d people, firms and bodies (-cast lists them all). One of each story:\n\n", len(lab.Cast()))
+	var firsts []lab.Member
+	for _, story := range lab.Stories() {
+		firsts = append(firsts, lab.Who(story))
+	}
+	list(out, firsts)
 	fmt.Fprintf(out, "\nA hub that talks to these mocks:\n\n  go run ./cmd/hub serve %s\n\n%s\nServing until Ctrl-C.\n", a.Config, config)
 }
 
-func printCast(out io.Writer) {
+// list prints members of the cast, who are nobody: codes, names and addresses are made up.
+func list(out io.Writer, members []lab.Member) {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "STORY\tCAPACITY\tCODICE FISCALE\tPARTITA IVA\tNAME")
-	for _, m := range lab.Cast() {
+	for _, m := range members {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Story, m.Capacity, m.CodiceFiscale, m.PartitaIVA, m.Name)
 	}
-	_ = w.Flush() // as above
+	_ = w.Flush() // a terminal that is gone needs no table
 }
