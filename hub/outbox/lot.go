@@ -222,6 +222,10 @@ func (b *Box) startLot(ctx context.Context, j *job, c *contracts.Call, bind *con
 func (b *Box) startFailed(j *job, bind *contracts.Binding, err error) {
 	e := contracts.AsError(err)
 	once := j.effect == contracts.Once
+	if e.Kind == contracts.NotFound { // of whom? that a list was not taken says of none of its members that there is none
+		own := *e
+		own.Kind, e = contracts.Malformed, &own
+	}
 	switch {
 	case b.desk.Refused(err):
 		b.pauseLot(j, e, "")

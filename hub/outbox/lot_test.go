@@ -411,3 +411,15 @@ func TestMembersSettledMeanwhileAreLeftAlone(t *testing.T) {
 		t.Errorf("running: have %d, %v", len(page), err)
 	}
 }
+
+func TestAListThatIsNotTakenSaysOfNobodyThatThereIsNone(t *testing.T) {
+	r := newRig(t)
+	r.cfg.Attempts = 3
+	g := &register{onStart: func(int) error { return contracts.Errorf(contracts.NotFound, "no such path") }}
+	r.desk.bind("lists", g.binding(opRead, false))
+	r.open().start()
+	id := r.submit(newCall(opRead, "k", ask{Who: "a"})).ID
+	got := r.settled(id)
+	equal(t, "state", got.State, contracts.StateFailed)
+	kind(t, "failure", got.Failure(), contracts.Malformed)
+}
