@@ -57,6 +57,11 @@ func TestAnEventThatCannotBeFoldedIsSetAsideAlone(t *testing.T) {
 		t.Fatalf("set aside: %v, %v", aside, err)
 	}
 	equal(t, "entries of what was set aside", r.ledger.entries[0].Reason, "faulty")
+	story, err := r.feed.Story(t.Context(), "t1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines(t, "story, which its owner reads", ids(story), "1", "3")
 	if err := r.feed.Retry(t.Context(), aside[0].Seq); contracts.KindOf(err) != contracts.Conflict {
 		t.Errorf("retry before the adapter was mended: %v", err)
 	}

@@ -85,9 +85,10 @@ func (f *Feed) Wait(ctx context.Context, reader string, seq uint64) error {
 	}
 }
 
-// Story gives what was told about a ticket, in order (the first 1000). Whoever shows it checks whose ticket it is.
+// Story gives what was told about a ticket, in order (the first 1000), save what was set aside: a forged receipt has the
+// kind of a sound one, and is for operators alone (Quarantined). Whoever shows it checks whose ticket it is.
 func (f *Feed) Story(ctx context.Context, ref string) ([]contracts.Event, error) {
-	return f.list(ctx, selectEvents+`WHERE ref = ? AND ref <> '' ORDER BY seq LIMIT ?`, ref, maxStory)
+	return f.list(ctx, selectEvents+`WHERE ref = ? AND ref <> '' AND place <> 'faulty' ORDER BY seq LIMIT ?`, ref, maxStory)
 }
 
 // Tell keeps an event of the hub's own. One that was told before, by its ID, is passed over.
