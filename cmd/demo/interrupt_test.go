@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"raccordo/contracts"
 	"raccordo/mocks/lab"
 )
 
@@ -115,3 +116,52 @@ func TestALateDeliveryIsWaitedFor(t *testing.T) {
 		t.Errorf("exit status %d: %s", r.code, r.stderr)
 	}
 }
+
+// TestARegisterThatNeverAnswersLosesNothing: nobody was found, which the row says; that is not a message lost.
+func TestARegisterThatNeverAnswersLosesNothing(t *testing.T) {
+	t.Parallel()
+	r := attempt(t.Context(), options{input: listOf(t, "register-broken", "company-with-pec"), json: true, seed: 1})
+	r.adds(t)
+	if one := r.job.core.rows[0]; one.outcome != failed || !strings.Contains(one.reason, "inad does not answer") {
+		t.Errorf("%s (%s), want it failed for want of an answer", one.outcome, one.reason)
+	}
+	if r.code != exitOK {
+		t.Errorf("exit status %d: %s", r.code, r.stderr)
+	}
+}
+
+// TestAHubThatStopsIsNotWaitedFor: here it stops since somebody else reads its mailbox's events already.
+func TestAHubThatStopsIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	r := attempt(t.Context(), options{input: wholeList, json: true, seed: 1, probe: func(j *job) {
+		began := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := j.hub.Feed().Run(ctx, "pec", silence{began}); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-began
+	}})
+	cancel()
+	<-ended
+	if r.code != exitFault || !strings.Contains(r.stderr, "the hub stopped working: ") {
+		t.Errorf("exit status %d, %q; want 1 and the reason", r.code, r.stderr)
+	}
+}
+
+// silence is a far side that never tells anything; began is closed when it is first asked.
+type silence struct{ began chan struct{} }
+
+func (s silence) Feed(_ context.Context, from contracts.Cursor) ([]contracts.Event, contracts.Cursor, error) {
+	select {
+	case <-s.began:
+	default:
+		close(s.began)
+	}
+	return nil, from, nil
+}
+
+func (silence) Every() time.Duration { return time.Hour }

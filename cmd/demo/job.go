@@ -120,9 +120,7 @@ func (j *job) play(ctx context.Context) error {
 	worked := make(chan error, 1)
 	go func() {
 		err := j.hub.Work(work)
-		if err != nil {
-			fail(fmt.Errorf("the hub stopped working: %w", err))
-		}
+		fail(err) // nobody waits for a hub that has stopped
 		worked <- err
 	}()
 	d := &driver{hub: j.hub, bench: j.bench, core: j.core, horizon: start.Add(horizon), tick: j.show.tick}
@@ -130,7 +128,7 @@ func (j *job) play(ctx context.Context) error {
 	j.show.clear()
 	rest()
 	if werr := <-worked; werr != nil {
-		return context.Cause(run)
+		return fmt.Errorf("the hub stopped working: %w", werr)
 	}
 	if ctx.Err() != nil {
 		err = nil // whatever was broken off, it was by the interruption
@@ -245,9 +243,7 @@ func (j *job) judge(interrupted bool) (audit.Report, error) {
 	if !ok {
 		return audit.Report{}, errors.New("no PEC provider on the bench")
 	}
-	run := audit.Run{
-		Rows: rows, Taken: provider.Accepted(), Journal: j.bench.Journal(), Began: start, Ended: j.bench.Clock().Now(),
-	}
+	run := audit.Run{Rows: rows, Taken: provider.Accepted(), Journal: j.bench.Journal(), Began: start}
 	if interrupted {
 		run.Unfinished = j.core.unfinished
 	}

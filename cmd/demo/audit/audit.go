@@ -23,7 +23,6 @@ type Run struct {
 	Taken   []pec.Submitted // every message that the provider took with 250
 	Journal []lab.Exchange  // what every mock saw
 	Began   time.Time       // the instant for which the registers are asked
-	Ended   time.Time
 	// Unfinished tells, of a run that was broken off, which rows it had not come to: nothing is due for them yet. nil: the
 	// run went on to its end.
 	Unfinished func(id string) bool
@@ -34,7 +33,6 @@ type Report struct {
 	Lost       []string // a message was due and the provider took none
 	Duplicates []string // the provider took more than one for a row
 	Unexpected []string // the provider took one that was not due: wrong register, wrong address, or nobody's row
-	Waiting    []string // a message was due; at the end the provider was still taking the mailbox's messages one by one
 	Unanswered []string // a message may be due, but the register never gave an answer
 }
 
@@ -61,13 +59,9 @@ func Messages(run Run) Report {
 			r.Duplicates = append(r.Duplicates, row.ID)
 		case len(got) == 1 && (due == "" || len(got[0].Recipients) != 1 || !strings.EqualFold(got[0].Recipients[0], due)):
 			r.Unexpected = append(r.Unexpected, row.ID)
-		case len(got) == 1 || due == "":
-		case run.Unfinished != nil && run.Unfinished(row.ID):
-			r.Waiting = append(r.Waiting, row.ID)
+		case len(got) == 1 || due == "" || run.Unfinished != nil && run.Unfinished(row.ID):
 		case run.unanswered(row.Query):
 			r.Unanswered = append(r.Unanswered, row.ID)
-		case run.queueing():
-			r.Waiting = append(r.Waiting, row.ID)
 		default:
 			r.Lost = append(r.Lost, row.ID)
 		}
@@ -76,18 +70,6 @@ func Messages(run Run) Report {
 		r.Unexpected = append(r.Unexpected, fmt.Sprintf("%s (%d messages of no row)", id, len(by[id])))
 	}
 	return r
-}
-
-// queueing reports whether the provider was taking messages until the end. Mailboxes may send six messages a minute;
-// 72 hours of that are 25,920, and a longer list leaves some that wait.
-func (run Run) queueing() bool {
-	const gap = 2 * time.Minute
-	for _, e := range slices.Backward(run.Journal) {
-		if e.Mock == "pec" && strings.HasPrefix(e.Label, "smtp ") {
-			return run.Ended.Sub(e.At) <= gap
-		}
-	}
-	return false
 }
 
 // unanswered reports whether the register, which answers single questions about this subject with 500 for ever, was
