@@ -70,7 +70,10 @@ func TestAnEventThatCannotBeFoldedIsSetAsideAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines(t, "folded", r.folded(), "pec 1 {}", "pec 3 {}", "pec 2 {}")
-	lines(t, "readable", ids(r.after("core", 0)), "1", "2", "3")
+	lines(t, "readable", ids(r.after("core", 0)), "1", "3", "2")
+	lines(t, "news for whoever had read what there was", ids(r.after("core", 3)), "2")
+	r.pull(&feeder{batches: [][]contracts.Event{{event("4", "t1", "{}")}}})
+	lines(t, "and what comes next is behind it", ids(r.after("core", 4)), "4")
 	if err := r.feed.Retry(t.Context(), aside[0].Seq); contracts.KindOf(err) != contracts.NotFound {
 		t.Errorf("retry of what is not set aside: %v", err)
 	}

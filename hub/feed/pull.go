@@ -153,6 +153,7 @@ func (f *Feed) keepAll(tx *store.Tx, instance string, batch []record) (fresh int
 // fold folds an event that has just been kept, or that had waited, and notes where it stands now.
 func (f *Feed) fold(tx *store.Tx, instance string, seq int64, r *record) error {
 	entry := contracts.Entry{Phase: contracts.PhaseEvent, Outcome: r.Kind, System: instance, Ref: r.Ref, Proof: r.Proof}
+	waited := r.place == placeUnknown
 	if r.place == placeKept || r.place == placeUnknown {
 		was := r.place
 		owner, err := f.folder.Fold(tx, instance, r.Event)
@@ -175,6 +176,11 @@ func (f *Feed) fold(tx *store.Tx, instance string, seq int64, r *record) error {
 	}
 	if _, err := tx.Exec(`UPDATE feed_event SET owner = ?, place = ?, reason = ? WHERE seq = ?`, r.Owner, r.place, r.reason, seq); err != nil {
 		return fmt.Errorf("keep event: %w", err)
+	}
+	if waited && r.place == placeKept { // its owner may have read on by now: it is news, whenever it came
+		if _, err := tx.Exec(`UPDATE feed_event SET seq = (SELECT max(seq) + 1 FROM feed_event) WHERE seq = ?`, seq); err != nil {
+			return fmt.Errorf("keep event: %w", err)
+		}
 	}
 	if r.place == placeKept { // the folder has entered it with the ticket
 		return nil
