@@ -118,6 +118,7 @@ var hasty = with(
 func suiteRig(t *testing.T) (*rig, *contracttest.Capture) {
 	capture := contracttest.NewCapture()
 	r := newRig(t, massive, hasty, secondService, options(func(o *hub.Options) { o.Log = capture.Logger() }))
+	capture.Source("metrics", func() string { return page(r.hub) })
 	return r, capture
 }
 

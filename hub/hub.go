@@ -263,9 +263,7 @@ func (h *Hub) release() error {
 	if h.store == nil {
 		return nil
 	}
-	err := h.store.Close()
-	h.store = nil
-	return err
+	return h.store.Close()
 }
 
 // Ops lists the operations that are bound, by name.
