@@ -83,8 +83,10 @@ func TestEveryFaultIsNamedWithLineAndPath(t *testing.T) {
 		{"an instance twice in a route", "domicile: [inipec, inad]", "domicile: [inad, inad]", "[inad, inad]", "routes.domicile[1]", "stands twice"},
 		{"a route to one that does not serve the need", "delivery: [pec]", "delivery: [inad]", "delivery: [inad]", "routes.delivery[0]", "kind inad does not serve delivery"},
 		{"an operation that nothing binds", `"delivery.send"]`, `"delivery.sned"]`, "sned", "api.callers.sportello-unico.operations[1]", "no configured adapter binds"},
-		{"an answer kept of what writes", "    policy:\n      limit: {places: 4,", "    policy:\n      share: {keep: {delivery.send: 1m}}\n      limit: {places: 4,",
-			"keep:", "adapters.inipec.policy.share.keep.delivery.send", "want an operation that reads"},
+		{
+			"an answer kept of what writes", "    policy:\n      limit: {places: 4,", "    policy:\n      share: {keep: {delivery.send: 1m}}\n      limit: {places: 4,",
+			"keep:", "adapters.inipec.policy.share.keep.delivery.send", "want an operation that reads",
+		},
 		{"http in produzione", "https://api.inad.gov.it", "http://api.inad.gov.it", "http://api", "adapters.inad.http.endpoint", "https only"},
 		{"loopback in produzione", "https://api.inad.gov.it", "https://127.0.0.1:8443", "127.0.0.1:8443", "adapters.inad.http.endpoint", "loopback"},
 		{"localhost in produzione", "smtps.pec.aruba.it:465", "localhost:465", "localhost:465", "adapters.pec.mailboxes[0].smtps", "loopback"},

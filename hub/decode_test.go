@@ -109,7 +109,7 @@ func TestManyFaultsAreCut(t *testing.T) {
 // Findings stand on one line and steer no terminal, whatever the keys hold.
 func TestFindingsArePrintable(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{`"a\nb"`, `"\e[31mred"`, `"a\0b"`, `"‮reversed"`, `"` + strings.Repeat("k", 10_000) + `"`} {
+	for _, key := range []string{`"a\nb"`, `"\e[31mred"`, `"a\0b"`, "\"\u202ereversed\"", `"` + strings.Repeat("k", 10_000) + `"`} {
 		for _, text := range []string{key + ": 1\n", "adapters: {" + key + ": {kind: x}}\n", "api: {callers: {" + key + ": {}}}\n"} {
 			for _, f := range findingsOf(t, text) {
 				if line := f.Error(); strings.ContainsAny(line, "\n\x1b\x00\u202e") || len(f.Path) > 200 {

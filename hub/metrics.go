@@ -53,13 +53,19 @@ type meter struct {
 func newMeter(h *Hub) *meter {
 	m := &meter{
 		registry: prometheus.NewRegistry(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "raccordo_calls_total",
-			Help: "Calls and submissions, by operation and what came of them."}, []string{"operation", "kind"}),
-		exchanges: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "raccordo_exchange_seconds",
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "raccordo_calls_total",
+			Help: "Calls and submissions, by operation and what came of them.",
+		}, []string{"operation", "kind"}),
+		exchanges: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "raccordo_exchange_seconds",
 			Help:    "Exchanges with suppliers, their repeats on the wire included.",
-			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}}, []string{"operation", "instance", "kind"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "raccordo_refused_total",
-			Help: "Calls and exchanges that the hub's own limits or breakers refused; nobody was asked."}, []string{"operation", "instance", "kind"}),
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
+		}, []string{"operation", "instance", "kind"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "raccordo_refused_total",
+			Help: "Calls and exchanges that the hub's own limits or breakers refused; nobody was asked.",
+		}, []string{"operation", "instance", "kind"}),
 	}
 	m.registry.MustRegister(m.calls, m.exchanges, m.refused, stand{h})
 	return m
@@ -128,8 +134,10 @@ var (
 
 // Describe names every gauge.
 func (s stand) Describe(ch chan<- *prometheus.Desc) {
-	for _, g := range []gauge{gTickets, gOldest, gDue, gLots, gWorkers, gBreaker, gPlaces, gCallers, gHeard,
-		gWAL, gFree, gLow, gBroken, gQueue, gRecovered, gUnreadable} {
+	for _, g := range []gauge{
+		gTickets, gOldest, gDue, gLots, gWorkers, gBreaker, gPlaces, gCallers, gHeard,
+		gWAL, gFree, gLow, gBroken, gQueue, gRecovered, gUnreadable,
+	} {
 		ch <- g.desc()
 	}
 }
@@ -175,8 +183,10 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for _, state := range []contracts.State{contracts.StateQueued, contracts.StateRunning, contracts.StateWaiting,
-		contracts.StateUncertain, contracts.StateDone, contracts.StateFailed, contracts.StateAbandoned} {
+	for _, state := range []contracts.State{
+		contracts.StateQueued, contracts.StateRunning, contracts.StateWaiting,
+		contracts.StateUncertain, contracts.StateDone, contracts.StateFailed, contracts.StateAbandoned,
+	} {
 		set(gTickets, float64(t.States[state]), string(state))
 	}
 	set(gOldest, t.Oldest.Seconds())
@@ -203,8 +213,10 @@ func (h *Hub) Metrics() http.Handler {
 func (h *Hub) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+metricsPath, h.Metrics())
-	return serveUntil(ctx, l, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 4 * countFor, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10})
+	return serveUntil(ctx, l, &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 4 * countFor, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	})
 }
 
 // serveUntil serves until ctx ends or serving fails, and then lets what is under way finish for a few seconds.

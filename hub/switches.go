@@ -15,8 +15,10 @@ func (h *Hub) Switches(context.Context) ([]Switch, error) {
 	out := make([]Switch, 0, len(h.instances))
 	for _, name := range slices.Sorted(maps.Keys(h.instances)) {
 		s := h.instances[name].breaker.State()
-		out = append(out, Switch{Instance: name, State: string(s.Phase), Since: s.Since, Until: s.Until,
-			Reason: s.Reason, Counted: s.Counted, Failed: s.Failed, Slow: s.Slow})
+		out = append(out, Switch{
+			Instance: name, State: string(s.Phase), Since: s.Since, Until: s.Until,
+			Reason: s.Reason, Counted: s.Counted, Failed: s.Failed, Slow: s.Slow,
+		})
 	}
 	return out, nil
 }

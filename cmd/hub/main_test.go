@@ -115,8 +115,18 @@ func TestCheckLiveTellsSupplierBySupplier(t *testing.T) {
 func TestWrongCommandLinesShowUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"fly"}, {"check"}, {"check", "-nope", "x.yaml"}, {"ticket"}, {"ticket", "list"}, {"ticket", "settle", "x.yaml", "t", "-to", "gone", "-reason", "x"},
-		{"serve"}, {"call"}, {"call", "domicile.lookup"}, {"check", "x.yaml", "y.yaml"}, {"serve", "x.yaml", "-drain", "soon"},
+		{},
+		{"fly"},
+		{"check"},
+		{"check", "-nope", "x.yaml"},
+		{"ticket"},
+		{"ticket", "list"},
+		{"ticket", "settle", "x.yaml", "t", "-to", "gone", "-reason", "x"},
+		{"serve"},
+		{"call"},
+		{"call", "domicile.lookup"},
+		{"check", "x.yaml", "y.yaml"},
+		{"serve", "x.yaml", "-drain", "soon"},
 	} {
 		out, errOut, status := hubRun(t, "", args...)
 		if status != statusWrong || out != "" || !strings.Contains(errOut, "Usage: hub") || !strings.Contains(errOut, "\nhub: ") {

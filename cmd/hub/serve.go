@@ -48,7 +48,7 @@ func (c serveCmd) Run(s *session) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen.address: %w", err)
 	}
-	defer listener.Close() // again: the server closes it too
+	defer func() { _ = listener.Close() }() // again: whoever serves on it closes it too
 	srv := &http.Server{
 		Handler: routes, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		WriteTimeout:   cfg.API.MaxWait + 30*time.Second, // a call may be kept waiting that long
@@ -66,13 +66,13 @@ func (c serveCmd) Run(s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	defer operators.Close() // as above
+	defer func() { _ = operators.Close() }() // as above
 	var metrics net.Listener
 	if cfg.Metrics.Address != "" {
 		if metrics, err = lc.Listen(s.ctx, "tcp", cfg.Metrics.Address); err != nil {
 			return fmt.Errorf("metrics.address: %w", err)
 		}
-		defer metrics.Close() // as above
+		defer func() { _ = metrics.Close() }() // as above
 		fmt.Fprintf(s.out, "hub: metrics on http://%s/metrics\n", metrics.Addr())
 	}
 	ctx, stop := context.WithCancel(s.ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -166,8 +167,10 @@ func TestServe(t *testing.T) {
 	if log := p.log.String(); !strings.Contains(log, `"route":"/v1/domicile/lookup"`) {
 		t.Errorf("the log does not tell of requests:\n%.2000s", log)
 	}
-	for _, secret := range []string{person.CodiceFiscale, person.Name, firm.CodiceFiscale, firm.Name, person.INAD[0].Address,
-		firm.INIPEC.Enterprise, recipient, "marescotti", "Pratica", s.token(t)} {
+	for _, secret := range []string{
+		person.CodiceFiscale, person.Name, firm.CodiceFiscale, firm.Name, person.INAD[0].Address,
+		firm.INIPEC.Enterprise, recipient, "marescotti", "Pratica", s.token(t),
+	} {
 		if strings.Contains(strings.ToLower(p.log.String()), strings.ToLower(secret)) {
 			t.Errorf("the log holds %q", secret)
 		}
@@ -279,7 +282,10 @@ func measures(t *testing.T, s *stand, p *process) {
 		}
 		return string(b)
 	}
-	socket := &http.Transport{Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", filepath.Join(s.dir, "hub.db.sock")) }}
+	var d net.Dialer
+	socket := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", filepath.Join(s.dir, "hub.db.sock"))
+	}}
 	defer socket.CloseIdleConnections()
 	plain := &http.Transport{}
 	defer plain.CloseIdleConnections()
