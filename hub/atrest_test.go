@@ -225,8 +225,10 @@ func TestNothingAtRestNamesAnybody(t *testing.T) {
 		message.Secret = i%2 == 0
 		message.Subject = contracts.NewPrivate("Oggetto riservato della pratica " + id)
 		message.Text = contracts.NewPrivate("Gentile " + m.Name + " (" + m.CodiceFiscale + "),\r\n" + code + " è il Suo codice personale.\r\n")
-		message.Attachments = []delivery.Attachment{{Name: contracts.NewPrivate("contratto-di-soggiorno.pdf"),
-			MediaType: "application/pdf", Content: contracts.NewBlob([]byte(strings.Repeat("CONTENUTO-DELL-ALLEGATO "+m.Name, 200)))}}
+		message.Attachments = []delivery.Attachment{{
+			Name:      contracts.NewPrivate("contratto-di-soggiorno.pdf"),
+			MediaType: "application/pdf", Content: contracts.NewBlob([]byte(strings.Repeat("CONTENUTO-DELL-ALLEGATO "+m.Name, 200))),
+		}}
 		ticket, err := contracts.Submit(contracts.WithKey(r.as(id), "code/"+id), r.hub, delivery.OpSend, message)
 		if err != nil {
 			t.Fatal(err)

@@ -225,10 +225,16 @@ func TestDaysEndAtMidnightInRomeAlsoWhenTheClocksChange(t *testing.T) {
 		midnights [3]time.Time
 		change    time.Time // the clocks change
 	}{
-		{"back, 25 October 2026", at("2026-10-24T20:00:00Z"),
-			[3]time.Time{at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"), at("2026-10-26T23:00:00Z")}, at("2026-10-25T01:00:00Z")},
-		{"forward, 28 March 2027", at("2027-03-27T20:00:00Z"),
-			[3]time.Time{at("2027-03-27T23:00:00Z"), at("2027-03-28T22:00:00Z"), at("2027-03-29T22:00:00Z")}, at("2027-03-28T01:00:00Z")},
+		{
+			"back, 25 October 2026", at("2026-10-24T20:00:00Z"),
+			[3]time.Time{at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z"), at("2026-10-26T23:00:00Z")},
+			at("2026-10-25T01:00:00Z"),
+		},
+		{
+			"forward, 28 March 2027", at("2027-03-27T20:00:00Z"),
+			[3]time.Time{at("2027-03-27T23:00:00Z"), at("2027-03-28T22:00:00Z"), at("2027-03-29T22:00:00Z")},
+			at("2027-03-28T01:00:00Z"),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -242,8 +248,10 @@ func TestDaysEndAtMidnightInRomeAlsoWhenTheClocksChange(t *testing.T) {
 			tickets := r.submitted(castOf(t, lab.Person, people), c.start) // overdue: extracts, one each
 			tickets = append(tickets, r.submitted(castOf(t, lab.Enterprise, 20), time.Time{})...)
 			// Messages before, in and after the hour that comes twice or not at all; every third is delivered hours later.
-			for i, when := range []time.Time{c.change.Add(-90 * time.Minute), c.change.Add(-30 * time.Minute),
-				c.change.Add(30 * time.Minute), c.change.Add(90 * time.Minute)} {
+			for i, when := range []time.Time{
+				c.change.Add(-90 * time.Minute), c.change.Add(-30 * time.Minute),
+				c.change.Add(30 * time.Minute), c.change.Add(90 * time.Minute),
+			} {
 				r.until(when)
 				tickets = append(tickets, r.sent(mixed(40), 5*i, 5*i+5)...)
 			}

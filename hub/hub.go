@@ -75,8 +75,11 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 	}
 	h.meter = newMeter(h)
 	defer func() {
-		if err != nil {
-			_ = h.release() // the first error is the one to tell
+		if err != nil { // the first error is the one to tell
+			for _, in := range h.instances {
+				_ = in.adapter.Close()
+			}
+			_ = h.release()
 		}
 	}()
 	h.store, err = store.Open(ctx, cfg.Store, store.Options{

@@ -57,23 +57,44 @@ func TestTheLedgerOfAWorkingHubBetraysEveryChange(t *testing.T) {
 		want []string // somewhere among the problems
 	}{
 		{"untouched", nil, nil},
-		{"a byte flipped", []string{fmt.Sprintf(`UPDATE ledger_entry SET data = CAST(substr(data, 1, 60) ||
+		{
+			"a byte flipped",
+			[]string{fmt.Sprintf(`UPDATE ledger_entry SET data = CAST(substr(data, 1, 60) ||
 			CASE hex(substr(data, 61, 1)) WHEN '2A' THEN x'2B' ELSE x'2A' END || substr(data, 62) AS BLOB) WHERE seq = %d`, middle)},
-			[]string{fmt.Sprintf("entry %d was changed", middle)}},
-		{"two entries swapped", []string{
-			fmt.Sprintf("UPDATE ledger_entry SET seq = -1 WHERE seq = %d", middle),
-			fmt.Sprintf("UPDATE ledger_entry SET seq = %d WHERE seq = %d", middle, middle+3),
-			fmt.Sprintf("UPDATE ledger_entry SET seq = %d WHERE seq = -1", middle+3)},
-			[]string{fmt.Sprintf("entry %d was swapped: in its place stands entry %d", middle, middle+3),
-				fmt.Sprintf("entry %d was swapped: in its place stands entry %d", middle+3, middle)}},
-		{"the middle dropped", []string{fmt.Sprintf("DELETE FROM ledger_entry WHERE seq BETWEEN %d AND %d", middle, middle+4)},
-			[]string{fmt.Sprintf("entries %d to %d are missing", middle, middle+4)}},
-		{"the tail dropped", []string{fmt.Sprintf("DELETE FROM ledger_entry WHERE seq > %d", sound.Last-3)},
-			[]string{fmt.Sprintf("the tail is cut: the chain ends with entry %d, its running head states %d", sound.Last-3, sound.Last)}},
-		{"a day dropped, with its head", []string{"DELETE FROM ledger_entry WHERE segment = 2", "DELETE FROM ledger_segment WHERE id = 2"},
-			[]string{fmt.Sprintf("segment 2 is missing, entries %d to %d with it", first, last)}},
-		{"who asked, rewritten", []string{fmt.Sprintf("UPDATE ledger_entry SET data = CAST(replace(CAST(data AS TEXT), 'activation', 'curiosity!') AS BLOB) WHERE seq = %d", middle)},
-			[]string{fmt.Sprintf("entry %d was changed", middle)}},
+			[]string{fmt.Sprintf("entry %d was changed", middle)},
+		},
+		{
+			"two entries swapped",
+			[]string{
+				fmt.Sprintf("UPDATE ledger_entry SET seq = -1 WHERE seq = %d", middle),
+				fmt.Sprintf("UPDATE ledger_entry SET seq = %d WHERE seq = %d", middle, middle+3),
+				fmt.Sprintf("UPDATE ledger_entry SET seq = %d WHERE seq = -1", middle+3),
+			},
+			[]string{
+				fmt.Sprintf("entry %d was swapped: in its place stands entry %d", middle, middle+3),
+				fmt.Sprintf("entry %d was swapped: in its place stands entry %d", middle+3, middle),
+			},
+		},
+		{
+			"the middle dropped",
+			[]string{fmt.Sprintf("DELETE FROM ledger_entry WHERE seq BETWEEN %d AND %d", middle, middle+4)},
+			[]string{fmt.Sprintf("entries %d to %d are missing", middle, middle+4)},
+		},
+		{
+			"the tail dropped",
+			[]string{fmt.Sprintf("DELETE FROM ledger_entry WHERE seq > %d", sound.Last-3)},
+			[]string{fmt.Sprintf("the tail is cut: the chain ends with entry %d, its running head states %d", sound.Last-3, sound.Last)},
+		},
+		{
+			"a day dropped, with its head",
+			[]string{"DELETE FROM ledger_entry WHERE segment = 2", "DELETE FROM ledger_segment WHERE id = 2"},
+			[]string{fmt.Sprintf("segment 2 is missing, entries %d to %d with it", first, last)},
+		},
+		{
+			"who asked, rewritten",
+			[]string{fmt.Sprintf("UPDATE ledger_entry SET data = CAST(replace(CAST(data AS TEXT), 'activation', 'curiosity!') AS BLOB) WHERE seq = %d", middle)},
+			[]string{fmt.Sprintf("entry %d was changed", middle)},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

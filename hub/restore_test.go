@@ -117,7 +117,9 @@ func TestARestoredStoreSendsNothingTwiceAndLosesNothing(t *testing.T) {
 	r := newRig(t)
 	r.stop()
 	head := filepath.Join(t.TempDir(), "head.json")
-	settings := []setting{massive, unlimited, with("store:\n", fmt.Sprintf("store:\n  head: %q\n", head))}
+	settings := []setting{massive, unlimited, with(
+		"store:\n", fmt.Sprintf("store:\n  head: %q\n", head),
+		"    kind: pec\n", "    kind: pec\n    poll: 10m\n")}
 	r.open(settings...)
 	r.followed(r.sent(people, 0, done))
 	if err := r.hub.Isolate(t.Context(), "pec", "operator-7", "before the copy"); err != nil {

@@ -202,4 +202,3 @@ func message(t testing.TB, to, caseID string) delivery.Message {
 		Text:    contracts.NewPrivate("Il codice è SEGRETISSIMO-" + caseID + "\r\n"),
 	}
 }
-
