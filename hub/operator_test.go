@@ -53,9 +53,23 @@ func TestOperatorsSeeTheSameThroughTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.settled(sent.ID)
-	two := contracts.Caller{Service: "core", Purpose: "activation"}
-	if _, err := contracts.Submit(contracts.WithKey(contracts.WithCaller(r.as("OP-2"), two), "code/2"), r.hub, delivery.OpSend, message(t, "never.a@pec.studi.test", "OP-2")); err != nil {
+	two := contracts.WithCaller(r.as("OP-2"), contracts.Caller{Service: "core", Purpose: "activation"})
+	other, err := contracts.Submit(contracts.WithKey(two, "code/2"), r.hub, delivery.OpSend, message(t, "never.a@pec.studi.test", "OP-2"))
+	if err != nil {
 		t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for other.State != contracts.StateWaiting { // then it stays as it is: the clock stands
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("the second message does not leave")
+		}
+		r.step()
+		if other, err = near.Show(t.Context(), other.ID); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	same := func(what string, ask func(hub.Operator) (any, error)) {
