@@ -28,7 +28,6 @@ type core struct {
 	seed   uint64
 	now    func() time.Time
 	tick   func()       // hears of each row that is read
-	reader string       // the service in whose name it asks
 	read   bool         // the list was read to its end
 	cut    *input.Error // why it could not be
 	seen   uint64       // the last event it has acknowledged
@@ -55,7 +54,7 @@ const (
 
 func newCore(h *hub.Hub, list *input.Reader, seed uint64, now func() time.Time) *core {
 	return &core{
-		hub: h, list: list, seed: seed, now: now, tick: func() {}, reader: service,
+		hub: h, list: list, seed: seed, now: now, tick: func() {},
 		served: time.Now(), tickets: map[string]*row{},
 	}
 }
@@ -73,7 +72,7 @@ func (c *core) due(ctx context.Context) (work bool, next time.Time, err error) {
 	if !c.read || len(c.again) > 0 || len(c.moved) > 0 {
 		return true, time.Time{}, nil
 	}
-	events, err := c.hub.Feed().After(ctx, c.reader, c.heard, 1)
+	events, err := c.hub.Feed().After(ctx, service, c.heard, 1)
 	return len(events) > 0, time.Time{}, err
 }
 
@@ -212,13 +211,13 @@ func (c *core) hear(ctx context.Context) error {
 		return nil
 	}
 	c.seen = c.heard
-	return c.hub.Feed().Ack(ctx, c.reader, c.seen)
+	return c.hub.Feed().Ack(ctx, service, c.seen)
 }
 
 // listen reads the events that came since the last time.
 func (c *core) listen(ctx context.Context) error {
 	for {
-		events, err := c.hub.Feed().After(ctx, c.reader, c.heard, eventPage)
+		events, err := c.hub.Feed().After(ctx, service, c.heard, eventPage)
 		if err != nil {
 			return err
 		}

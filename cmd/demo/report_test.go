@@ -81,6 +81,7 @@ func TestReasonsInWords(t *testing.T) {
 	unavailable := &contracts.Error{Kind: contracts.Unavailable, System: "inad", Code: "503"}
 	for _, c := range []struct{ rule, got, want string }{
 		{"silence is no answer", whyNoAnswer(unavailable), "inad does not answer [503]"},
+		{"a hub without room", whyNoAnswer(&contracts.Error{Kind: contracts.Throttled, System: "hub"}), "the hub had no room for the question"},
 		{"no error at all", whyNotSent(nil), "the message could not be sent"},
 		{"refused on the wire", whyNotSent(contracts.Errorf(contracts.Denied, "x")), "the message could not be sent: denied"},
 		{"an unknown reason", whyNotDelivered(delivery.Delivery{Status: delivery.Failure, Reason: "NEW"}), "not delivered [NEW]"},

@@ -155,9 +155,12 @@ func whyNoAnswer(err error) string {
 	if e.Code == "INAD_CF_OMOCODICO" {
 		return withCode("INAD cannot be asked about an omocodic code, so nobody knows", e.Code)
 	}
+	if e.System == "hub" && e.Retryable() {
+		return withCode("the hub had no room for the question", e.Code)
+	}
 	what := map[contracts.Kind]string{
 		contracts.Unavailable: "does not answer",
-		contracts.Throttled:   "answers no more today",
+		contracts.Throttled:   "is asked too much",
 		contracts.Denied:      "does not let us ask",
 		contracts.Malformed:   "answers what cannot be read",
 		contracts.Invalid:     "cannot be asked about this subject",
