@@ -149,7 +149,7 @@ func (j *job) tell(ctx context.Context, began time.Time) (*summary, int, error) 
 	}
 	sum := j.summarise(ctx, found)
 	j.sum = sum
-	sum.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
+	sum.Seconds = float64(time.Since(began).Milliseconds()) / 1000
 	if j.opt.out != "" {
 		if err := j.writeEvidence(ctx, j.opt.out); err != nil {
 			return sum, exitFault, err
