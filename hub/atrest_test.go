@@ -153,6 +153,7 @@ func (f *finder) scan(t *testing.T, skip func(path string) bool, dirs ...string)
 
 // What lies on the disk tells of nobody: not while the hub works, not when it has stopped.
 func TestNothingAtRestNamesAnybody(t *testing.T) {
+	heavy(t)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp) // whatever anybody writes for a moment lands here
 	t.Setenv("SQLITE_TMPDIR", temp)

@@ -21,6 +21,7 @@ import (
 // is named. The cases of the chain itself stand in hub/ledger; here they meet real entries.
 func TestTheLedgerOfAWorkingHubBetraysEveryChange(t *testing.T) {
 	t.Parallel()
+	heavy(t)
 	r := newRig(t, massive, unlimited, with("    kind: pec\n", "    kind: pec\n    poll: 10m\n"))
 	people := mixed(20)
 	var tickets []string
