@@ -112,9 +112,14 @@ func TestAClockThatIsSetGivesNoTicketToASecondWorker(t *testing.T) {
 		}
 	}
 	r.until(r.bench.Clock().Now().Add(10 * time.Minute))
-	if x, err := r.hub.Ticket(r.as(""), message); err != nil || x.State != contracts.StateDone && x.State != contracts.StateWaiting || len(x.Story) < 2 {
-		// Receipts issued under a clock that was an hour ahead are kept, and set aside for a person.
-		t.Errorf("the message is %s with %d events (%v, %v)", x.State, len(x.Story), x.Err, err)
+	// Receipts issued under a clock that was an hour ahead are kept, but set aside for a person.
+	aside, err := r.hub.Feed().Quarantined(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := r.hub.Ticket(r.as(""), message)
+	if err != nil || x.State != contracts.StateDone && x.State != contracts.StateWaiting || len(x.Story)+len(aside) < 2 {
+		t.Errorf("the message is %s with %d events and %d set aside (%v, %v)", x.State, len(x.Story), len(aside), x.Err, err)
 	}
 	if n := r.counts(); n["message"] != 1 || n["INAD list"] != 1 || n["INI-PEC list"] != 1 || n["extract"] != before["extract"] {
 		t.Errorf("in the end the far sides were asked %v, want each once", n)
