@@ -128,6 +128,48 @@ func TestAClockThatIsSetGivesNoTicketToASecondWorker(t *testing.T) {
 	r.verified()
 }
 
+// A clock that was ahead and is put right does not keep the mailbox unread for as long as it was ahead.
+func TestReceiptsAreReadThoughTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, massive, with("    kind: pec\n", "    kind: pec\n    poll: 1s\n"))
+	clock := r.bench.Clock()
+	ahead := clock.Now().Add(2 * time.Hour)
+	clock.Step(2 * time.Hour)
+	r.within("the mailbox is read under the clock that is ahead", func() bool {
+		next, quiet := r.hub.Idle()
+		return quiet && next.After(ahead)
+	})
+	clock.Step(-2 * time.Hour)
+	x, err := r.send(addressOf(lab.Who("personal-domicile")), "after")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.state(x.ID, contracts.StateWaiting)
+	clock.Advance(2 * time.Second) // the provider delivers; the hub waits for an instant two hours away
+	r.within("the receipts are read", func() bool {
+		x, err := r.hub.Ticket(r.as(""), x.ID)
+		return err == nil && x.State == contracts.StateDone
+	})
+	if now := clock.Now(); now.After(ahead) {
+		t.Errorf("the clock went on to %s by itself", now)
+	}
+}
+
+// within waits in real time, under a clock that stands.
+func (r *rig) within(what string, done func() bool) {
+	r.t.Helper()
+	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer deadline.Stop()
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			r.t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
 // kindOf names what must happen once.
 func kindOf(x lab.Exchange) string {
 	switch name := x.Mock + " " + x.Label; {

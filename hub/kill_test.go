@@ -243,6 +243,7 @@ func TestTwentyDeathsLoseNothingAndDoubleNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("twenty processes are started and killed")
 	}
+	t.Parallel() // it waits more than it works
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("RACCORDO_SEED"); text != "" {
 		var err error

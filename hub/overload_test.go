@@ -163,7 +163,7 @@ func TestAFloodOfOneCallerIsNotFeltByAnother(t *testing.T) {
 		waiting = append(waiting, x.ID)
 	}
 
-	const rounds, long = 5, 700 * time.Millisecond
+	const rounds, long = 5, 400 * time.Millisecond
 	var (
 		calm, flooded []time.Duration
 		f             flood
@@ -211,7 +211,7 @@ func TestReceiptsSettleBesideAFlood(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); f.run(flooding, r, 1000, strangers(t, 2000, person)) }()
 	defer func() { stop(); <-done }()
-	for i, m := range mixed(3) {
+	for i, m := range mixed(2) {
 		id := fmt.Sprintf("B-%02d", i)
 		x, err := contracts.Submit(contracts.WithKey(r.as(id), "code/"+id), r.hub, delivery.OpSend, message(t, addressOf(m), id))
 		if err != nil {

@@ -268,17 +268,20 @@ func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) 
 	}
 }
 
-// sleep waits on the clock, marked as quiet.
+// sleep waits on the clock, marked as quiet; but no longer in real time than it would have under a clock that nobody set
+// back, or receipts would lie unread for as long as it was.
 func (f *Feed) sleep(ctx context.Context, p *puller, wait time.Duration) error {
 	next := f.clock.Now().Add(wait)
 	f.mu.Lock()
 	p.busy, p.next = false, next
 	f.mu.Unlock()
-	err := contracts.Sleep(ctx, f.clock, next)
+	atMost, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	_ = contracts.Sleep(atMost, f.clock, next) // whichever comes first
 	f.mu.Lock()
 	p.busy = true
 	f.mu.Unlock()
-	return err
+	return ctx.Err()
 }
 
 // backoff grows from every to most with full jitter above every, so that readers of one far side drift apart.
