@@ -111,7 +111,7 @@ func (s services) At(instance string) contracts.Submitter {
 var hasty = with(
 	"    http:\n", "    http:\n      timeout: 500ms\n      retry_after_max: 1s\n      retry_burst: 1000\n",
 	"    kind: inipec\n", "    kind: inipec\n    poll_max: 1m\n",
-	"    kind: pec\n", "    kind: pec\n    denied_pause: 0s\n    poll: 5m\n",
+	"    kind: pec\n", "    kind: pec\n    denied_pause: 0s\n    poll: 20m\n",
 	"routes:\n", "tickets: {backoff: {first: 1s, max: 10s}, attempts: 6, resolve_every: 1m}\nroutes:\n",
 )
 
@@ -126,7 +126,8 @@ func suiteRig(t *testing.T) (*rig, *contracttest.Capture) {
 func (r *rig) harness(f front, instance string, c *contracttest.Capture) contracttest.Harness {
 	return contracttest.Harness{
 		Runner: f.at(r, instance, c), Far: r.bench, Wire: instance + " *", Capture: c, Pump: r.pump,
-		Caller: contracts.Caller{Service: "core", Purpose: "activation", User: "system", Case: "SUITE-1"},
+		Patience: 20 * time.Second, // three virtual days of polls, also under the race detector
+		Caller:   contracts.Caller{Service: "core", Purpose: "activation", User: "system", Case: "SUITE-1"},
 		Reset: func() {
 			if err := r.hub.Rejoin(r.t.Context(), instance, "suite", "the next case begins with a closed breaker"); err != nil {
 				r.t.Errorf("rejoin: %v", err)
