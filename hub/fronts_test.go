@@ -151,7 +151,7 @@ func (r *rig) drain() {
 			}
 			open += len(page)
 		}
-		if open == 0 {
+		if _, quiet := r.hub.Idle(); open == 0 && quiet && r.bench.InFlight() == 0 {
 			return
 		}
 		runtime.Gosched()

@@ -221,6 +221,9 @@ func (h *Hub) recordRefusals(ctx context.Context, all bool) {
 // of itself). For drains, tests and clocks that jump.
 func (h *Hub) Idle() (next time.Time, quiet bool) {
 	quiet = h.working.Load() == 0
+	for _, in := range h.instances {
+		quiet = quiet && in.sharer.State().Flights == 0 // a flight outlives the caller that began it
+	}
 	for _, room := range []interface {
 		Idle() (time.Time, bool)
 	}{h.box, h.feed} {
