@@ -40,7 +40,7 @@ func TestAdminDrivesFaultsClockAndJournal(t *testing.T) {
 		!strings.Contains(raw, `"wait":"1ms"`) {
 		t.Errorf("inject: %d %s", status, raw)
 	}
-	if status, _, _ := ask(t, b.Client(t), b, "/work/1"); status != 503 {
+	if status, _, _ := ask(t, b.Client(t), b, "/task/1"); status != 503 {
 		t.Errorf("the injected fault gave %d", status)
 	}
 	if status, _, raw := admin(t, b, "POST", "faults", `{"misbehave":"toy:garbage","times":2}`); status != 200 || !strings.Contains(raw, "garbage") {

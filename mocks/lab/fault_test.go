@@ -34,13 +34,13 @@ func TestEachMisdeedDoesWhatItSays(t *testing.T) {
 			t.Parallel()
 			mock := &toy{name: "toy"}
 			b := Start(t, mock)
-			match := "toy POST /work/*"
+			match := "toy POST /task/*"
 			if c.do == Refuse {
 				match = "toy *connect"
 			}
 			b.Inject(Fault{Match: match, Times: 1, Do: c.do, Status: 503, Wait: time.Millisecond})
 			cl := b.Client(t)
-			status, body, err := ask(t, cl, b, "/work/1")
+			status, body, err := ask(t, cl, b, "/task/1")
 			if (err != nil) != c.broken || status != c.status && c.status != 0 && err == nil {
 				t.Errorf("status %d, error %v", status, err)
 			}
@@ -50,7 +50,7 @@ func TestEachMisdeedDoesWhatItSays(t *testing.T) {
 			if (mock.done() == 1) != c.worked {
 				t.Errorf("the mock worked %d times, want worked=%v", mock.done(), c.worked)
 			}
-			if status, _, err := ask(t, cl, b, "/work/2"); err != nil || status != 200 {
+			if status, _, err := ask(t, cl, b, "/task/2"); err != nil || status != 200 {
 				t.Errorf("once means once: then status %d, error %v", status, err)
 			}
 			if j := b.Journal(); c.do != Refuse && (len(j) != 2 || j[0].Fault != string(c.do)) {
@@ -65,17 +65,17 @@ func TestRefusalReachesAConnectionThatStoodIdle(t *testing.T) {
 	mock := &toy{name: "toy"}
 	b := Start(t, mock)
 	cl := b.Client(t)
-	if _, _, err := ask(t, cl, b, "/work/1"); err != nil {
+	if _, _, err := ask(t, cl, b, "/task/1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Misbehave("refuse", 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := ask(t, cl, b, "/work/2"); err == nil {
+	if _, _, err := ask(t, cl, b, "/task/2"); err == nil {
 		t.Error("the idle connection evaded the refusal")
 	}
 	b.Clear()
-	if _, _, err := ask(t, cl, b, "/work/3"); err != nil {
+	if _, _, err := ask(t, cl, b, "/task/3"); err != nil {
 		t.Errorf("cleared, and still: %v", err)
 	}
 	if mock.done() != 2 {
@@ -136,7 +136,7 @@ func TestMisbehaveKnowsItsNamesAndItsMocks(t *testing.T) {
 	if err := b.Misbehave("other:denied", 1); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, err := ask(t, b.Client(t), b, "/work/1"); err != nil || status != 200 {
+	if status, _, err := ask(t, b.Client(t), b, "/task/1"); err != nil || status != 200 {
 		t.Errorf("a fault of another mock: status %d, error %v", status, err)
 	}
 }
@@ -154,7 +154,7 @@ func TestWorkIsJournaledAfterItWasDoneAndBeforeItsAnswer(t *testing.T) {
 	cl := b.Client(t)
 	go func() {
 		defer close(answered)
-		if _, _, err := ask(t, cl, b, "/work/1"); err != nil {
+		if _, _, err := ask(t, cl, b, "/task/1"); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -172,7 +172,7 @@ func TestWorkIsJournaledAfterItWasDoneAndBeforeItsAnswer(t *testing.T) {
 	stop()
 	close(release)
 	<-answered
-	if _, _, err := ask(t, cl, b, "/work/2"); err != nil {
+	if _, _, err := ask(t, cl, b, "/task/2"); err != nil {
 		t.Error(err)
 	}
 	if len(recorded) != 0 {
@@ -184,7 +184,7 @@ func TestLabelsAreRoutePatternsAndNeverIdentifiers(t *testing.T) {
 	t.Parallel()
 	b := Start(t, &toy{name: "toy"})
 	cl := b.Client(t)
-	for _, path := range []string{"/work/SECRET", "/nowhere/SECRET"} {
+	for _, path := range []string{"/task/SECRET", "/nowhere/SECRET"} {
 		if _, _, err := ask(t, cl, b, path); err != nil {
 			t.Fatal(err)
 		}
@@ -193,10 +193,10 @@ func TestLabelsAreRoutePatternsAndNeverIdentifiers(t *testing.T) {
 	for _, e := range b.Journal() {
 		labels = append(labels, e.Mock+" "+e.Label)
 	}
-	if want := []string{"toy POST /work/{id}", "toy POST (no route)"}; !slices.Equal(labels, want) {
+	if want := []string{"toy POST /task/{id}", "toy POST (no route)"}; !slices.Equal(labels, want) {
 		t.Errorf("labels %q, want %q", labels, want)
 	}
-	if n := b.Sent("toy POST /work/*"); n != 1 {
+	if n := b.Sent("toy POST /task/*"); n != 1 {
 		t.Errorf("Sent counts %d, want 1", n)
 	}
 	if n := b.Sent("toy *|nobody *"); n != 2 {
@@ -232,7 +232,7 @@ func TestCloseEndsASlowExchange(t *testing.T) {
 	asked := make(chan error, 1)
 	cl := b.Client(t)
 	go func() {
-		_, _, err := ask(t, cl, b, "/work/1")
+		_, _, err := ask(t, cl, b, "/task/1")
 		asked <- err
 	}()
 	for b.InFlight() == 0 {

@@ -25,7 +25,7 @@ func (t *toy) Name() string { return t.name }
 
 func (t *toy) Attach(b *Bench) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /base/work/{id}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /base/task/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if t.hold != nil {
 			<-t.hold
 		}
