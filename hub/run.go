@@ -20,6 +20,9 @@ func (h *Hub) Run(ctx context.Context, c *contracts.Call) (any, error) {
 	if err := h.known(c); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil { // nobody is asked about for a caller who is gone
+		return nil, named(err, "hub", c.Op.Name)
+	}
 	defer h.begin()()
 	out, err := h.admitted(ctx, c)
 	h.meter.call(c.Op.Name, err)
