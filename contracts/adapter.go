@@ -95,6 +95,34 @@ type Feeder interface {
 	Every() time.Duration
 }
 
+// A Waker is a Feeder that may hear of something new before Every is over. A value on the channel is a hint and nothing
+// more: reading on time must not depend on it. The channel is never closed.
+type Waker interface{ Wake() <-chan struct{} }
+
+// Sources is an adapter with several far sides that tell things apart from each other (mailboxes), so that one that is
+// slow or locked holds up none of the others. The names are stable: each has a cursor of its own, kept under its name.
+type Sources interface {
+	Sources() map[string]Feeder
+}
+
+// A Place is one of an adapter's places for tickets of a pooled lane: a mailbox whose turn it is. Whoever has it gives it
+// back with Release, once, whether or not it was used.
+type Place struct {
+	Name    string // for the adapter, which finds it in the context while it carries the ticket out
+	Release func(used bool)
+}
+
+// WithPlace puts the name of a reserved place in the context.
+func WithPlace(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, ctxPlace, name)
+}
+
+// PlaceFrom gives the name of the reserved place in the context, or "".
+func PlaceFrom(ctx context.Context) string {
+	name, _ := ctx.Value(ctxPlace).(string)
+	return name
+}
+
 // A Binding ties an operation to what performs it at one adapter.
 type Binding struct {
 	Op *OpInfo
@@ -110,6 +138,9 @@ type Binding struct {
 	Fold func(req, sofar any, e Event) (any, Move, error)
 	// Resolve asks whether it happened, while a ticket is uncertain; nil when only events or a person can tell.
 	Resolve func(ctx context.Context, req any) (any, error)
+	// Reserve takes a place for one ticket of a pooled lane, by the lane's name, or says when to ask again (zero: when a
+	// place is given back). Nil: as many at once as there are workers. It is called often and does no I/O.
+	Reserve func(lane string) (p Place, next time.Time, ok bool)
 	// Expected is how long an answer usually takes; zero when it is a matter of seconds. A call whose deadline is nearer
 	// goes by the single form where there is one.
 	Expected time.Duration
@@ -155,6 +186,11 @@ func Bind[Req, Resp any](op Op[Req, Resp], fn func(context.Context, Req) (Resp, 
 // Covers limits the binding to what the register holds by law.
 func Covers[Req, Resp any](_ Op[Req, Resp], covers func(Req) error) Option[Req, Resp] {
 	return func(b *Binding) { b.Covers = func(req any) error { return covers(req.(Req)) } }
+}
+
+// Reserving binds the places of op's pooled lanes.
+func Reserving[Req, Resp any](_ Op[Req, Resp], reserve func(lane string) (Place, time.Time, bool)) Option[Req, Resp] {
+	return func(b *Binding) { b.Reserve = reserve }
 }
 
 // Expected declares how long an answer usually takes.

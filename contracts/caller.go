@@ -74,6 +74,7 @@ const (
 	ctxCall
 	ctxHold
 	ctxTrail
+	ctxPlace
 )
 
 // WithCaller says who asks and why, for Do, Submit and Answer.

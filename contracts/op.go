@@ -40,15 +40,20 @@ const (
 	Keyed
 	// Strict: one at a time by Position; the head blocks while queued, running or uncertain, and a gap holds the lane.
 	Strict
+	// Pooled: no order; the lane names a pool of places at the adapter (a role's mailboxes), and as many tickets are in
+	// flight as there are places free. See Binding.Reserve.
+	Pooled
 )
 
-// String is "none", "keyed" or "strict".
+// String is "none", "keyed", "strict" or "pooled".
 func (r LaneRule) String() string {
 	switch r {
 	case Keyed:
 		return "keyed"
 	case Strict:
 		return "strict"
+	case Pooled:
+		return "pooled"
 	}
 	return "none"
 }

@@ -90,7 +90,7 @@ func TestOpKnowsItsTypesAndLane(t *testing.T) {
 			t.Errorf("effect %d prints as %q", e, e)
 		}
 	}
-	for r, want := range map[contracts.LaneRule]string{contracts.NoLane: "none", contracts.Keyed: "keyed", contracts.Strict: "strict"} {
+	for r, want := range map[contracts.LaneRule]string{contracts.NoLane: "none", contracts.Keyed: "keyed", contracts.Strict: "strict", contracts.Pooled: "pooled"} {
 		if r.String() != want {
 			t.Errorf("lane rule %d prints as %q", r, r)
 		}

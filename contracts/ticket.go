@@ -121,7 +121,13 @@ type Event struct {
 	Proof   []Sum           `json:"proof,omitempty"`  // digests of archived bytes
 	Seq     uint64          `json:"seq,omitempty"`    // the hub's own number, by which readers go on; zero before it is kept
 	Source  string          `json:"source,omitempty"` // the adapter instance
+	// Raw is bytes that the archive keeps together with the event, in the same commit: each at most MaxRaw, its digest
+	// among Proof. What is larger goes to Env.Keep before. It is empty once the event is kept.
+	Raw [][]byte `json:"-"`
 }
+
+// MaxRaw is the most bytes of one Event.Raw.
+const MaxRaw = 256 << 10
 
 // EventSettled is the Kind of the event by which the hub tells a ticket's owner that it was settled; Ref names it. Its
 // Data names operation and state, and the error's kind and code where there is one.
