@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -29,9 +30,16 @@ func (b *Bench) serveAdmin() error {
 	if err != nil {
 		return err
 	}
-	b.admin = "http://" + l.Addr().String() + "/_lab/"
+	b.admin, b.desk = "http://"+l.Addr().String()+"/_lab/", mux
 	b.serve(mux, l)
 	return nil
+}
+
+// Admin adds a mock's own switches to the admin endpoint: pattern is a method and a path under /_lab/, such as
+// "POST pec/chaos". The handler must be safe for concurrent use, and harmless once the mock is closed.
+func (b *Bench) Admin(pattern string, h http.HandlerFunc) {
+	method, path, _ := strings.Cut(pattern, " ")
+	b.desk.HandleFunc(method+" /_lab/"+path, h)
 }
 
 // faultJSON is a Fault on the admin wire; alternatively Misbehave by name.

@@ -57,6 +57,7 @@ type Bench struct {
 	closers   []func() error
 	closed    bool
 	admin     string
+	desk      *http.ServeMux // of the admin endpoint
 
 	done     chan struct{}
 	handlers sync.WaitGroup

@@ -211,3 +211,31 @@ func dial(t *testing.T, address string) (net.Conn, error) {
 	t.Helper()
 	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", address)
 }
+
+func TestAMockAddsItsOwnSwitchesToTheAdminEndpoint(t *testing.T) {
+	b := Start(t)
+	b.Admin("POST toy/switch", func(w http.ResponseWriter, r *http.Request) { reply(w, map[string]string{"path": r.URL.Path}) })
+	if status, out, raw := admin(t, b, "POST", "toy/switch", "{}"); status != 200 || out["path"] != "/_lab/toy/switch" {
+		t.Errorf("%d %s", status, raw)
+	}
+	if status, _, _ := admin(t, b, "GET", "toy/switch", ""); status != http.StatusMethodNotAllowed {
+		t.Errorf("the other method: %d", status)
+	}
+}
+
+func TestAMockMayAfflictAnExchangeItself(t *testing.T) {
+	b := Start(t)
+	for _, chosen := range []bool{false, true} {
+		if chosen {
+			b.Inject(Fault{Match: "toy x", Times: 1, Do: Garbage})
+		}
+		o := b.Begin("toy", "x")
+		o.Afflict(Fault{Do: "greylist"})
+		o.Record("450", nil, nil, nil, "")
+		o.End()
+	}
+	lines := b.Journal()
+	if lines[0].Fault != "greylist" || lines[1].Fault != string(Garbage) {
+		t.Errorf("%q, %q", lines[0].Fault, lines[1].Fault)
+	}
+}

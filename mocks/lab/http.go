@@ -138,7 +138,7 @@ func (x *exchanger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := &note{}
 	n.fault, n.faulty = o.Fault()
 	switch {
-	case !Pause(r.Context(), x.b, n.fault.before()):
+	case !Pause(r.Context(), x.b, n.fault.Before()):
 		n.refused = "the client gave up waiting"
 		a.status = gaveUp
 	case n.faulty && x.instead(n.fault, a):
@@ -151,7 +151,7 @@ func (x *exchanger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o.fault, o.faulty = n.fault, n.faulty
 	o.Record(strconv.Itoa(a.status), rawRequest(r, body), a.raw(), n.parsed, n.refused)
-	if !Pause(r.Context(), x.b, n.fault.after()) {
+	if !Pause(r.Context(), x.b, n.fault.After()) {
 		a.status = gaveUp
 	}
 	x.deliver(w, a, n)
@@ -160,15 +160,16 @@ func (x *exchanger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // gaveUp stands for a client that went away; nothing can be answered.
 const gaveUp = 499
 
-// before is the wait ahead of the work, after the one between work and answer; one of them is zero.
-func (f Fault) before() time.Duration {
+// Before is the wait ahead of the work, in real time; After is the one between work and answer.
+func (f Fault) Before() time.Duration {
 	if f.Do == Slow {
 		return 0
 	}
 	return f.Wait
 }
 
-func (f Fault) after() time.Duration {
+// After is the wait between work and answer; only Slow has one.
+func (f Fault) After() time.Duration {
 	switch {
 	case f.Do != Slow:
 		return 0

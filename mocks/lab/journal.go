@@ -166,6 +166,14 @@ func (b *Bench) Begin(mock, label string) *Open {
 // Fault is the fault that applies; it was used up by Begin.
 func (o *Open) Fault() (Fault, bool) { return o.fault, o.faulty }
 
+// Afflict gives the exchange a fault of the mock's own choosing, which the journal's line will name. One that the bench
+// chose stays.
+func (o *Open) Afflict(f Fault) {
+	if !o.faulty {
+		o.fault, o.faulty = f, true
+	}
+}
+
 // Record writes the journal's line and calls the watchers. It belongs after the work and before the first byte of the
 // answer. refused names the rule that refused the request, empty when it was accepted.
 func (o *Open) Record(status string, request, response []byte, parsed any, refused string) {
