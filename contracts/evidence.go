@@ -24,7 +24,8 @@ const (
 )
 
 // Evidence is one attestation about one message, whatever the scheme: what a detector found in bytes from the far side,
-// and how far it can be believed. It stands in an Event's Data under "evidence"; the bytes are the Event's Proof.
+// and how far it can be believed. It stands in an Event's Data under "evidence"; the bytes are the Event's Proof. A
+// message that attests nothing, or cannot be read, has no Kind.
 type Evidence struct {
 	Scheme  string       `json:"scheme"` // "PEC"
 	Kind    EvidenceKind `json:"kind"`
@@ -38,7 +39,9 @@ type Evidence struct {
 	Issuer     string    `json:"issuer,omitempty"`  // the provider, by its document
 	Signer     string    `json:"signer,omitempty"`  // the certificate's address: a provider's, no person's
 	Verdict    string    `json:"verdict"`           // of the signature check
-	Counts     bool      `json:"counts"`            // whether the verdict lets it move a ticket
+	// Counts reports whether it may move a ticket: the verdict is good, and nothing else contradicts it.
+	Counts bool   `json:"counts"`
+	Doubt  string `json:"doubt,omitempty"` // why it does not count, or is weaker than it might be: a stable word of the scheme
 
 	About       Address   `json:"about,omitzero"`        // the one recipient it is about; zero: the whole message
 	Recipients  []Address `json:"recipients,omitempty"`  // with SubmissionAcceptance: whom the carrier names

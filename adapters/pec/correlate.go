@@ -58,7 +58,10 @@ func (r *reader) correlate(out *reading, root entity, marker marked, doc *datice
 	if note != "" {
 		out.receipt.Notes = append(out.receipt.Notes, note)
 	}
-	out.receipt.Generation = generation
+	out.receipt.Evidence.Generation = generation
+	if ticket != "" {
+		out.receipt.Evidence.Message = plain(doc.MsgID)
+	}
 	named := plain(root.get("x-riferimento-message-id"))
 	if marker.tipo != doc.Tipo || marker.odd || (named != "" && doc.MsgID != "" && named != plain(doc.MsgID)) {
 		out.receipt.Reason, out.ref = ReasonMismatch, ticket

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 
 	"raccordo/contracts"
+	"raccordo/contracts/delivery"
 )
 
 // The document types of daticert.xml (RFC 6109 section 4.4): they alone decide what a message is.
@@ -258,18 +259,6 @@ func unbracket(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// Reasons of a refusal or a failed delivery, in Delivery.Reason and Error.Code.
-const (
-	ReasonVirus          = "VIRUS"
-	ReasonUnknownMailbox = "UNKNOWN_MAILBOX"
-	ReasonUnknownDomain  = "UNKNOWN_DOMAIN"
-	ReasonMailboxFull    = "MAILBOX_FULL"
-	ReasonTooBig         = "TOO_BIG"
-	ReasonTimeout        = "TIMEOUT"
-	ReasonOther          = "OTHER"
-	ReasonUncertified    = "UNCERTIFIED" // the address is no PEC mailbox: no proof will ever come
-)
-
 var enhancedCode = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}`)
 
 // cause maps what a document says went wrong. Both fields only explain; the type has decided.
@@ -277,19 +266,19 @@ func (d *daticert) cause() (reason, code string) {
 	code = enhancedCode.FindString(d.Esteso)
 	switch {
 	case d.Tipo == tipoPreavviso: // whatever it carries besides, it says that time ran out
-		reason = ReasonTimeout
+		reason = delivery.ReasonTimeout
 	case d.Errore == "virus":
-		reason = ReasonVirus
+		reason = delivery.ReasonVirus
 	case d.Errore == "no-dest", code == "5.1.1":
-		reason = ReasonUnknownMailbox
+		reason = delivery.ReasonUnknownMailbox
 	case d.Errore == "no-dominio", code == "5.1.2":
-		reason = ReasonUnknownDomain
+		reason = delivery.ReasonUnknownDomain
 	case code == "5.2.2":
-		reason = ReasonMailboxFull
+		reason = delivery.ReasonMailboxFull
 	case code == "5.2.3", code == "5.3.4":
-		reason = ReasonTooBig
+		reason = delivery.ReasonTooBig
 	default:
-		reason = ReasonOther
+		reason = delivery.ReasonOther
 	}
 	return reason, code
 }

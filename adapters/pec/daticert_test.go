@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"raccordo/contracts/delivery"
 )
 
 func TestDocumentIsReadTolerantlyInForm(t *testing.T) {
@@ -94,19 +96,19 @@ func TestZoneOfTheDocumentCounts(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	for _, tc := range []struct{ tipo, errore, extended, reason, code string }{
-		{tipoErrore, "virus", "", ReasonVirus, ""},
-		{tipoErrore, "no-dest", "", ReasonUnknownMailbox, ""},
-		{tipoErrore, "altro", "5.1.1 - X - y", ReasonUnknownMailbox, "5.1.1"},
-		{tipoErrore, "no-dominio", "", ReasonUnknownDomain, ""},
-		{tipoErrore, "altro", "5.1.2", ReasonUnknownDomain, "5.1.2"},
-		{tipoErrore, "altro", "5.2.2 x", ReasonMailboxFull, "5.2.2"},
-		{tipoErrore, "altro", "5.2.3 x", ReasonTooBig, "5.2.3"},
-		{tipoErrore, "altro", "5.3.4 x", ReasonTooBig, "5.3.4"},
-		{tipoErrore, "altro", "5.4.1 x", ReasonOther, "5.4.1"}, // a time-out only on a notice of delay
-		{tipoErrore, "boh", "indirizzo 5.1.1", ReasonOther, ""},
-		{tipoPreavviso, "no-dest", "5.4.1 x", ReasonTimeout, "5.4.1"},
-		{tipoPreavviso, "altro", "4.4.7 x", ReasonTimeout, "4.4.7"},
-		{tipoPreavviso, "nessuno", "", ReasonTimeout, ""},
+		{tipoErrore, "virus", "", delivery.ReasonVirus, ""},
+		{tipoErrore, "no-dest", "", delivery.ReasonUnknownMailbox, ""},
+		{tipoErrore, "altro", "5.1.1 - X - y", delivery.ReasonUnknownMailbox, "5.1.1"},
+		{tipoErrore, "no-dominio", "", delivery.ReasonUnknownDomain, ""},
+		{tipoErrore, "altro", "5.1.2", delivery.ReasonUnknownDomain, "5.1.2"},
+		{tipoErrore, "altro", "5.2.2 x", delivery.ReasonMailboxFull, "5.2.2"},
+		{tipoErrore, "altro", "5.2.3 x", delivery.ReasonTooBig, "5.2.3"},
+		{tipoErrore, "altro", "5.3.4 x", delivery.ReasonTooBig, "5.3.4"},
+		{tipoErrore, "altro", "5.4.1 x", delivery.ReasonOther, "5.4.1"}, // a time-out only on a notice of delay
+		{tipoErrore, "boh", "indirizzo 5.1.1", delivery.ReasonOther, ""},
+		{tipoPreavviso, "no-dest", "5.4.1 x", delivery.ReasonTimeout, "5.4.1"},
+		{tipoPreavviso, "altro", "4.4.7 x", delivery.ReasonTimeout, "4.4.7"},
+		{tipoPreavviso, "nessuno", "", delivery.ReasonTimeout, ""},
 	} {
 		d := daticert{Tipo: tc.tipo, Errore: tc.errore, Esteso: tc.extended}
 		if reason, code := d.cause(); reason != tc.reason || code != tc.code {

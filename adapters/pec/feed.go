@@ -186,10 +186,7 @@ func (a *Adapter) fetch(ctx context.Context, s *mail.Session, b *mailbox, at mai
 
 // oversize is a message that is not fetched at all. Its place names it, for its digest is not known.
 func (a *Adapter) oversize(b *mailbox, at mail.Place, head mail.Head) (contracts.Event, int64, error) {
-	got := reading{kind: KindAnomaly, receipt: Receipt{
-		Mailbox: b.Name, Verdict: Unverifiable, Doubt: ReasonOversize,
-		Reason: ReasonOversize, Received: head.Received.UTC(), Read: a.env.Clock.Now().UTC(),
-	}}
+	got := b.reader.oversize(head.Received, a.env.Clock.Now())
 	a.notice(b, got)
 	e, err := event(b, got, fmt.Sprintf("%s/%d/%d", at.Folder, at.Validity, at.UID))
 	return e, 0, err
@@ -201,9 +198,9 @@ func event(b *mailbox, got reading, name string) (contracts.Event, error) {
 	if err != nil {
 		return contracts.Event{}, err
 	}
-	e := contracts.Event{ID: b.Name + "/" + name, Kind: got.kind, Ref: got.ref, At: got.receipt.Issued, Data: data}
+	e := contracts.Event{ID: b.Name + "/" + name, Kind: got.kind, Ref: got.ref, At: got.receipt.Evidence.IssuedAt, Data: data}
 	if e.At.IsZero() {
-		e.At = first(got.receipt.Received, got.receipt.Read)
+		e.At = first(got.receipt.Received, got.receipt.Evidence.SeenAt)
 	}
 	return e, nil
 }
@@ -221,9 +218,9 @@ func (a *Adapter) notice(b *mailbox, got reading) {
 	level := slog.LevelDebug
 	switch {
 	case got.kind == KindForeign && r.Reason == ReasonOrdinary, got.kind == KindEnvelope: // ordinary traffic of a shared mailbox
-	case got.kind == KindAnomaly, !r.Verdict.Counts():
+	case got.kind == KindAnomaly, !r.Verdict().Counts():
 		level = slog.LevelWarn
 	}
 	a.env.Log.Log(context.Background(), level, "message read", "instance", a.env.Instance, "mailbox", b.Name, "kind", got.kind,
-		"verdict", string(r.Verdict), "doubt", r.Doubt, "reason", r.Reason, "ticket", got.ref)
+		"verdict", string(r.Verdict()), "doubt", r.Doubt, "reason", r.Reason, "ticket", got.ref)
 }

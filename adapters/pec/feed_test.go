@@ -68,7 +68,7 @@ func TestFeedTellsEachMessageOnceAndProvesIt(t *testing.T) {
 		if e.ID == "" || e.ID != again[i].ID || e.Ref != "abcdefghijklmnopqrstuvwxyz" || len(e.Proof) != 1 || e.Proof[0] != contracts.SumOf(w.kept[i]) || e.At.IsZero() {
 			t.Errorf("event %d: %+v; read again %s", i, e, again[i].ID)
 		}
-		if r := data(t, e); r.Verdict != Valid || r.Mailbox != w.box.Name || !r.Issued.Equal(e.At) || r.Received.IsZero() {
+		if r := data(t, e); r.Verdict() != Valid || r.Evidence.Mailbox != w.box.Name || !r.Evidence.IssuedAt.Equal(e.At) || r.Received.IsZero() {
 			t.Errorf("event %d: %+v", i, r)
 		}
 		if bytes.Contains(e.Data, []byte("MIME-Version")) {
@@ -233,8 +233,8 @@ func TestFeedOfWhatIsNoReceipt(t *testing.T) {
 			t.Errorf("event %d has %d proofs", i, proofs)
 		}
 	}
-	if r := data(t, all[3]); r.Verdict != Valid { // signed by our own provider all the same
-		t.Errorf("anomaly envelope: %s (%s)", r.Verdict, r.Doubt)
+	if r := data(t, all[3]); r.Verdict() != Valid { // signed by our own provider all the same
+		t.Errorf("anomaly envelope: %s (%s)", r.Verdict(), r.Doubt)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestReceiptsInEveryDress(t *testing.T) {
 			w := newWorld(t, nil, mock.WithQuirks(q))
 			id := w.submit(t, "1", to("rossi@pec.cittadini.test", "nodest.a@pec.studi.test"))
 			ticket, d := w.follow(t, id, settled)
-			if sketch(d) != "delivered failed" || ticket.Err.Code != ReasonUnknownMailbox || len(w.run.Faults()) != 0 {
+			if sketch(d) != "delivered failed" || ticket.Err.Code != delivery.ReasonUnknownMailbox || len(w.run.Faults()) != 0 {
 				t.Errorf("%q %v, faults %v", sketch(d), ticket.Err, w.run.Faults())
 			}
 		})
@@ -293,8 +293,8 @@ func TestCertificatesThatMoveNothing(t *testing.T) {
 				t.Fatalf("told %s", kinds(all))
 			}
 			for _, e := range all {
-				if r := data(t, e); r.Verdict != want {
-					t.Errorf("%s: %s (%s), want %s", e.Kind, r.Verdict, r.Doubt, want)
+				if r := data(t, e); r.Verdict() != want {
+					t.Errorf("%s: %s (%s), want %s", e.Kind, r.Verdict(), r.Doubt, want)
 				}
 				d, _, err = w.fold(m, d, e)
 				if (err == nil) != want.Counts() {
@@ -375,7 +375,7 @@ func TestMessageToOurselvesIsOneDeliveryAndOneEnvelope(t *testing.T) {
 		t.Errorf("%q, story %q", sketch(d), kinds(ticket.Story))
 	}
 	strays := w.run.Strays()
-	if len(strays) != 1 || strays[0].Kind != KindEnvelope || data(t, strays[0]).Verdict != Valid {
+	if len(strays) != 1 || strays[0].Kind != KindEnvelope || data(t, strays[0]).Verdict() != Valid {
 		t.Errorf("strays %s", kinds(strays))
 	}
 }
@@ -401,10 +401,10 @@ func TestReplayedReceiptWithOtherHeadersIsAnAnomaly(t *testing.T) {
 	}
 	m := to("never.a@pec.cittadini.test")
 	for _, e := range more {
-		if r := data(t, e); r.Reason != ReasonMismatch || r.Verdict != Valid || e.Ref == "" {
+		if r := data(t, e); r.Reason != ReasonMismatch || r.Verdict() != Valid || e.Ref == "" {
 			t.Errorf("%+v", r)
 		}
-		if _, _, err := w.fold(m, sofar(m), e); err == nil {
+		if _, _, err := w.fold(m, delivery.Dispatch{}, e); err == nil {
 			t.Error("an anomaly moved a ticket")
 		}
 	}

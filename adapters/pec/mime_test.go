@@ -176,10 +176,10 @@ func FuzzReader(f *testing.F) {
 	r := office(usual())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got := r.read(raw, seenAt, seenAt)
-		if got.kind == "" || got.receipt.Verdict == "" {
+		if got.kind == "" || got.receipt.Verdict() == "" {
 			t.Fatal("a message without kind or verdict")
 		}
-		if got.receipt.Verdict.Counts() && got.receipt.Signer != signing {
+		if got.receipt.Verdict().Counts() && got.receipt.Evidence.Signer != signing {
 			t.Fatal("believed somebody else")
 		}
 		if strings.HasPrefix(got.kind, kindPrefix) && got.receipt.Reason == "" && got.kind != KindEnvelope && got.ref == "" {

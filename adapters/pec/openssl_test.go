@@ -74,8 +74,8 @@ func TestSignaturesOfAnotherMaker(t *testing.T) {
 			r := office(usual())
 			r.roots = pool
 			got := r.read(l.wrap(l.body(), p7s), seenAt, seenAt).receipt
-			if got.Verdict != tc.want || got.Doubt != tc.doubt || (tc.note != "") != (len(got.Notes) == 1 && got.Notes[0] == tc.note) {
-				t.Errorf("%s (%s) notes %v, want %s (%s) %s", got.Verdict, got.Doubt, got.Notes, tc.want, tc.doubt, tc.note)
+			if got.Verdict() != tc.want || got.Doubt != tc.doubt || (tc.note != "") != (len(got.Notes) == 1 && got.Notes[0] == tc.note) {
+				t.Errorf("%s (%s) notes %v, want %s (%s) %s", got.Verdict(), got.Doubt, got.Notes, tc.want, tc.doubt, tc.note)
 			}
 		})
 	}

@@ -113,9 +113,9 @@ func (a *Adapter) fault(err error) error {
 	return &e
 }
 
-// fold is the pure fold, with this instance's name in what it says.
+// fold is delivery.Fold, with this instance's name in what it says.
 func (a *Adapter) fold(m delivery.Message, sofar delivery.Dispatch, e contracts.Event) (delivery.Dispatch, contracts.Move, error) {
-	d, to, err := fold(m, sofar, e)
+	d, to, err := delivery.Fold(m, sofar, e)
 	if to.Err != nil {
 		to.Err = contracts.AsError(a.fault(to.Err))
 	}

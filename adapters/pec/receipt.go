@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 // Kinds of events. A receipt's kind is "pec." and the type its document states; besides, there are:
 const (
+	scheme = "PEC" // in Evidence
+
 	KindForeign = "pec.foreign" // about a message that is not ours: another program uses the mailbox, or ordinary mail
 	KindAnomaly = "pec.anomaly" // cannot be read, contradicts itself, or is the provider's own anomaly envelope
 
@@ -37,45 +40,32 @@ const (
 	NoteReturn  = "RETURNS_MESSAGE" // carries postacert.eml
 )
 
-// A Receipt is the data of an event: what one message in the mailbox says, and how far it can be believed. It carries
-// no bytes of the message; those lie in the archive under the event's proof.
+// A Receipt is the data of an event: what one message in the mailbox says, and how far it can be believed. What every
+// scheme has in common stands in Evidence, and beside it what PEC alone has. It carries no bytes of the message; those
+// lie in the archive under the event's proof.
 type Receipt struct {
-	Mailbox  string    `json:"mailbox"` // configured name
-	Verdict  Verdict   `json:"verdict"`
-	Doubt    string    `json:"doubt,omitempty"`  // why the verdict is not VALID
-	Reason   string    `json:"reason,omitempty"` // why this is no plain receipt
-	Notes    []string  `json:"notes,omitempty"`
-	Received time.Time `json:"received"` // INTERNALDATE: the instant the certificates are judged by
-	Read     time.Time `json:"read"`     // by our clock
+	Evidence contracts.Evidence `json:"evidence"`
+	Doubt    string             `json:"doubt,omitempty"`  // why the verdict is not VALID
+	Reason   string             `json:"reason,omitempty"` // why this is no plain receipt
+	Notes    []string           `json:"notes,omitempty"`
+	Received time.Time          `json:"received"` // INTERNALDATE: the instant the certificates are judged by
 
-	Tipo       string              `json:"tipo,omitempty"`
-	Errore     string              `json:"errore,omitempty"`
-	ID         string              `json:"identificativo,omitempty"`
-	MessageID  string              `json:"message_id,omitempty"` // of the message it is about, without angle brackets
-	Generation int                 `json:"generation,omitempty"` // of our Message-ID: 1, unless a second legal sending was ordered
-	Issued     time.Time           `json:"issued,omitzero"`      // the document's own instant: terms run from it
-	Sender     contracts.Address   `json:"mittente,omitzero"`
-	Recipients []Recipient         `json:"destinatari,omitempty"`
-	About      contracts.Address   `json:"consegna,omitzero"`
-	Covers     []contracts.Address `json:"ricezione,omitempty"`
-	Form       string              `json:"ricevuta,omitempty"` // completa, breve, sintetica
-	Provider   string              `json:"gestore,omitempty"`
-	Subject    contracts.Private   `json:"oggetto,omitzero"`
-	Cause      string              `json:"cause,omitempty"` // UNKNOWN_MAILBOX, VIRUS and the like
-	Code       string              `json:"code,omitempty"`  // enhanced status code: "5.1.1"
-	Extended   contracts.Private   `json:"errore_esteso,omitzero"`
+	Tipo      string              `json:"tipo,omitempty"`
+	Errore    string              `json:"errore,omitempty"`
+	MessageID string              `json:"message_id,omitempty"` // as the document has it, without angle brackets
+	Sender    contracts.Address   `json:"mittente,omitzero"`
+	Covers    []contracts.Address `json:"ricezione,omitempty"`
+	Form      string              `json:"ricevuta,omitempty"` // completa, breve, sintetica
+	Subject   contracts.Private   `json:"oggetto,omitzero"`
+	Extended  contracts.Private   `json:"errore_esteso,omitzero"`
 
-	Signer      string        `json:"signer,omitempty"` // the certificate's address: a provider's, no person's
 	SignedAt    time.Time     `json:"signed_at,omitzero"`
 	Certificate contracts.Sum `json:"certificate,omitzero"`
 	Daticert    contracts.Sum `json:"daticert,omitzero"` // digest of the document as decoded
 }
 
-// A Recipient is one line of the document's list.
-type Recipient struct {
-	Address  contracts.Address `json:"address"`
-	External bool              `json:"esterno,omitempty"` // no PEC mailbox: will never give a certified receipt
-}
+// Verdict is what became of checking the signature.
+func (r Receipt) Verdict() Verdict { return Verdict(r.Evidence.Verdict) }
 
 // A reading is a message turned into an event's parts.
 type reading struct {
@@ -94,14 +84,42 @@ type reader struct {
 
 // read classifies a message. It never fails: what cannot be read becomes an anomaly with its reason.
 func (r *reader) read(raw []byte, received, now time.Time) reading {
-	out := reading{kind: KindAnomaly, receipt: Receipt{Mailbox: r.mailbox, Verdict: Malformed, Received: received.UTC(), Read: now.UTC()}}
+	out := r.blank(received, now)
 	if received.IsZero() {
 		received = now
 	}
+	r.classify(&out, raw, received)
+	out.judge()
+	return out
+}
+
+// oversize is a message that is not fetched at all.
+func (r *reader) oversize(received, now time.Time) reading {
+	out := r.blank(received, now)
+	out.receipt.Doubt, out.receipt.Reason = ReasonOversize, ReasonOversize
+	out.receipt.Evidence.Verdict = string(Unverifiable)
+	out.judge()
+	return out
+}
+
+func (r *reader) blank(received, now time.Time) reading {
+	return reading{kind: KindAnomaly, receipt: Receipt{Received: received.UTC(), Evidence: contracts.Evidence{
+		Scheme: scheme, Mailbox: r.mailbox, SeenAt: now.UTC(), Verdict: string(Malformed),
+	}}}
+}
+
+// judge settles whether the reading may move a ticket.
+func (out *reading) judge() {
+	r := &out.receipt
+	r.Evidence.Counts = r.Verdict().Counts() && r.Reason == "" && r.Evidence.Kind != ""
+	r.Evidence.Doubt = cmp.Or(r.Reason, r.Doubt)
+}
+
+func (r *reader) classify(out *reading, raw []byte, received time.Time) {
 	root, err := readEntity(raw)
 	if err != nil {
 		out.receipt.Reason = string(unreadableMIME)
-		return out
+		return
 	}
 	doc, err := r.open(root, received, &out.receipt)
 	marker := mark(root)
@@ -111,21 +129,20 @@ func (r *reader) read(raw []byte, received, now time.Time) reading {
 		if doc != nil {
 			out.receipt.Reason = ReasonMismatch
 		}
-		return out
+		return
 	case err != nil && marker.tipo == "" && errors.Is(err, noDaticert):
 		out.kind, out.receipt.Reason = KindForeign, ReasonOrdinary
-		return out
+		return
 	case err != nil:
 		var why unreadable
 		if !errors.As(err, &why) {
 			why = unreadableMIME
 		}
 		out.receipt.Reason = string(why)
-		return out
+		return
 	}
 	out.fill(doc)
-	r.correlate(&out, root, marker, doc)
-	return out
+	r.correlate(out, root, marker, doc)
 }
 
 // open finds signed part and document, and checks the signature. The document is given whatever the verdict: a bad
@@ -146,14 +163,14 @@ func (r *reader) open(root entity, received time.Time, receipt *Receipt) (*datic
 		}
 		receipt.prove(r.check(root, parts, received))
 	case "multipart/mixed":
-		receipt.Verdict, receipt.Doubt = Unsigned, "NO_SIGNATURE"
+		receipt.doubt(Unsigned, "NO_SIGNATURE")
 	default:
-		receipt.Verdict, receipt.Doubt = Unsigned, "NO_SIGNATURE"
+		receipt.doubt(Unsigned, "NO_SIGNATURE")
 		return nil, noDaticert
 	}
 	doc, err := document(body, receipt)
-	if err == nil && receipt.Verdict.Counts() && r.foreignSigner(doc, receipt.Signer) {
-		receipt.Verdict, receipt.Doubt = UntrustedChain, "NOT_OUR_PROVIDER"
+	if err == nil && receipt.Verdict().Counts() && r.foreignSigner(doc, receipt.Evidence.Signer) {
+		receipt.doubt(UntrustedChain, "NOT_OUR_PROVIDER")
 	}
 	return doc, err
 }
@@ -227,8 +244,11 @@ func document(body entity, receipt *Receipt) (*daticert, error) {
 	return readDaticert(b)
 }
 
+func (r *Receipt) doubt(v Verdict, why string) { r.Evidence.Verdict, r.Doubt = string(v), why }
+
 func (r *Receipt) prove(p proof) {
-	r.Verdict, r.Doubt, r.Signer, r.SignedAt, r.Certificate = p.verdict, p.doubt, p.signer, p.signedAt, p.certificate
+	r.doubt(p.verdict, p.doubt)
+	r.Evidence.Signer, r.SignedAt, r.Certificate = p.signer, p.signedAt, p.certificate
 	if p.sha1 {
 		r.Notes = append(r.Notes, NoteSHA1)
 	}
@@ -256,18 +276,45 @@ func mark(root entity) marked {
 }
 
 func (out *reading) fill(doc *daticert) {
-	r := &out.receipt
-	r.Tipo, r.Errore, r.ID, r.MessageID, r.Issued = doc.Tipo, doc.Errore, doc.ID, doc.MsgID, doc.Data.UTC()
-	r.Form, r.Provider = doc.Ricevuta, doc.Gestore
-	r.Sender, r.About = address(doc.Mittente), address(doc.Consegna)
+	r, e := &out.receipt, &out.receipt.Evidence
+	r.Tipo, r.Errore, r.MessageID, r.Form, r.Sender = doc.Tipo, doc.Errore, doc.MsgID, doc.Ricevuta, address(doc.Mittente)
 	r.Subject, r.Extended = contracts.NewPrivate(doc.Oggetto), contracts.NewPrivate(doc.Esteso)
-	for _, d := range doc.Destinatari {
-		r.Recipients = append(r.Recipients, Recipient{address(d.address), d.esterno})
-	}
 	for _, a := range doc.Ricezione {
 		r.Covers = append(r.Covers, address(a))
 	}
-	if slices.Contains([]string{tipoRifiuto, tipoErrore, tipoPreavviso, tipoVirus}, doc.Tipo) {
-		r.Cause, r.Code = doc.cause()
+	e.Kind, e.Message, e.ID, e.IssuedAt, e.Issuer = evidenceKind(doc.Tipo), doc.MsgID, doc.ID, doc.Data.UTC(), doc.Gestore
+	e.About = address(doc.Consegna)
+	if e.Kind == contracts.SubmissionAcceptance {
+		for _, d := range doc.Destinatari {
+			a := address(d.address)
+			e.Recipients = append(e.Recipients, a)
+			if d.esterno {
+				e.Uncertified = append(e.Uncertified, a)
+			}
+		}
 	}
+	if slices.Contains([]string{tipoRifiuto, tipoErrore, tipoPreavviso, tipoVirus}, doc.Tipo) {
+		e.Reason, e.Code = doc.cause()
+	}
+}
+
+// evidenceKind tells in terms of no scheme what a document attests. An envelope is mail and attests nothing.
+func evidenceKind(tipo string) contracts.EvidenceKind {
+	switch tipo {
+	case tipoAccettazione:
+		return contracts.SubmissionAcceptance
+	case tipoRifiuto:
+		return contracts.SubmissionRejection
+	case tipoPresaInCarico:
+		return contracts.RelayAcceptance
+	case tipoVirus:
+		return contracts.RelayRejection
+	case tipoConsegna:
+		return contracts.ContentConsignment
+	case tipoErrore:
+		return contracts.ContentConsignmentFailure
+	case tipoPreavviso:
+		return contracts.ConsignmentDelay
+	}
+	return ""
 }

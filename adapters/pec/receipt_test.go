@@ -27,10 +27,10 @@ func TestEveryKindIsClassified(t *testing.T) {
 	} {
 		t.Run(tc.tipo, func(t *testing.T) {
 			got := office(usual()).read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt)
-			if got.kind != tc.kind || got.ref != tc.ref || got.receipt.Verdict != Valid || got.receipt.Reason != "" {
-				t.Errorf("%s ref %q verdict %s (%s) reason %q", got.kind, got.ref, got.receipt.Verdict, got.receipt.Doubt, got.receipt.Reason)
+			if got.kind != tc.kind || got.ref != tc.ref || got.receipt.Verdict() != Valid || got.receipt.Reason != "" {
+				t.Errorf("%s ref %q verdict %s (%s) reason %q", got.kind, got.ref, got.receipt.Verdict(), got.receipt.Doubt, got.receipt.Reason)
 			}
-			if r := got.receipt; r.Signer != signing || r.Certificate.IsZero() || r.Daticert.IsZero() || r.SignedAt.IsZero() {
+			if r := got.receipt; r.Evidence.Signer != signing || r.Certificate.IsZero() || r.Daticert.IsZero() || r.SignedAt.IsZero() {
 				t.Errorf("proof is incomplete: %+v", r)
 			}
 		})
@@ -142,11 +142,11 @@ func TestVerdicts(t *testing.T) {
 				tc.seen = seenAt
 			}
 			got := office(h).read(raw, tc.seen, tc.seen)
-			if got.receipt.Verdict != tc.verdict || got.receipt.Doubt != tc.doubt {
-				t.Errorf("verdict %s (%s), want %s (%s)", got.receipt.Verdict, got.receipt.Doubt, tc.verdict, tc.doubt)
+			if got.receipt.Verdict() != tc.verdict || got.receipt.Doubt != tc.doubt {
+				t.Errorf("verdict %s (%s), want %s (%s)", got.receipt.Verdict(), got.receipt.Doubt, tc.verdict, tc.doubt)
 			}
 			// Whatever the verdict, an operator must see which message it is about.
-			if got.kind != "pec.accettazione" || got.ref == "" || got.receipt.ID == "" {
+			if got.kind != "pec.accettazione" || got.ref == "" || got.receipt.Evidence.ID == "" {
 				t.Errorf("%s, ticket %q: the document was not read (reason %s)", got.kind, got.ref, got.receipt.Reason)
 			}
 		})
@@ -169,8 +169,8 @@ func TestOnlyOurProviderMayAccept(t *testing.T) {
 	} {
 		r := office(usual())
 		r.signer = tc.signer
-		if got := r.read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt); got.receipt.Verdict != tc.want {
-			t.Errorf("%s signed by gestore-uno, ours is %q: %s, want %s", tc.tipo, tc.signer, got.receipt.Verdict, tc.want)
+		if got := r.read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt); got.receipt.Verdict() != tc.want {
+			t.Errorf("%s signed by gestore-uno, ours is %q: %s, want %s", tc.tipo, tc.signer, got.receipt.Verdict(), tc.want)
 		}
 	}
 }
@@ -224,8 +224,8 @@ func TestHeaderIsOnlyAHint(t *testing.T) {
 			if got.kind != tc.kind || got.receipt.Reason != tc.reason {
 				t.Errorf("%s (%s), want %s (%s)", got.kind, got.receipt.Reason, tc.kind, tc.reason)
 			}
-			if got.receipt.Verdict != Valid {
-				t.Errorf("verdict %s (%s)", got.receipt.Verdict, got.receipt.Doubt)
+			if got.receipt.Verdict() != Valid {
+				t.Errorf("verdict %s (%s)", got.receipt.Verdict(), got.receipt.Doubt)
 			}
 			if tc.note != "" && !strings.Contains(strings.Join(got.receipt.Notes, " "), tc.note) {
 				t.Errorf("notes %v, want %s", got.receipt.Notes, tc.note)
@@ -259,8 +259,8 @@ func TestOtherMail(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := office(usual()).read([]byte(tc.raw), seenAt, seenAt)
-			if got.kind != tc.kind || got.receipt.Reason != tc.reason || got.receipt.Verdict != tc.verdict || got.ref != "" {
-				t.Errorf("%s (%s) %s ref %q, want %s (%s) %s", got.kind, got.receipt.Reason, got.receipt.Verdict, got.ref, tc.kind, tc.reason, tc.verdict)
+			if got.kind != tc.kind || got.receipt.Reason != tc.reason || got.receipt.Verdict() != tc.verdict || got.ref != "" {
+				t.Errorf("%s (%s) %s ref %q, want %s (%s) %s", got.kind, got.receipt.Reason, got.receipt.Verdict(), got.ref, tc.kind, tc.reason, tc.verdict)
 			}
 		})
 	}

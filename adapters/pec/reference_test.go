@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/delivery"
 )
 
 // reference gives the folder of samples that are not part of the repository.
@@ -43,20 +44,20 @@ func TestReferenceDocuments(t *testing.T) {
 		at                                            time.Time
 	}{
 		{file: "accettazione", tipo: tipoAccettazione, recipients: 3, external: 1, at: at(21, 10, 30, 0)},
-		{file: "non-accettazione-altro", tipo: tipoRifiuto, errore: "altro", recipients: 2, at: at(21, 10, 30, 0), reason: ReasonOther, code: "5.6.0"},
-		{file: "non-accettazione-virus", tipo: tipoRifiuto, errore: "virus", recipients: 2, at: at(21, 10, 30, 1), reason: ReasonVirus, code: "5.7.1"},
+		{file: "non-accettazione-altro", tipo: tipoRifiuto, errore: "altro", recipients: 2, at: at(21, 10, 30, 0), reason: delivery.ReasonOther, code: "5.6.0"},
+		{file: "non-accettazione-virus", tipo: tipoRifiuto, errore: "virus", recipients: 2, at: at(21, 10, 30, 1), reason: delivery.ReasonVirus, code: "5.7.1"},
 		{file: "presa-in-carico", tipo: tipoPresaInCarico, recipients: 3, external: 1, at: at(21, 10, 30, 2)},
 		{file: "avvenuta-consegna-completa", tipo: tipoConsegna, form: formComplete, about: protocollo, recipients: 3, external: 1, at: at(21, 10, 30, 3)},
 		{file: "avvenuta-consegna-breve", tipo: tipoConsegna, form: formBrief, about: protocollo, recipients: 3, external: 1, at: at(21, 10, 30, 3)},
 		{file: "avvenuta-consegna-sintetica", tipo: tipoConsegna, form: formShort, about: protocollo, recipients: 3, external: 1, at: at(21, 10, 30, 3)},
-		{file: "errore-consegna-altro", tipo: tipoErrore, errore: "altro", about: studio, recipients: 1, at: at(21, 10, 30, 4), reason: ReasonUnknownMailbox, code: "5.1.1"},
-		{file: "errore-consegna-no-dest", tipo: tipoErrore, errore: "no-dest", about: studio, recipients: 1, at: at(21, 10, 30, 4), reason: ReasonUnknownMailbox, code: "5.1.1"},
-		{file: "errore-consegna-no-dominio", tipo: tipoErrore, errore: "no-dominio", about: studio, recipients: 2, at: at(21, 10, 30, 5), reason: ReasonUnknownDomain, code: "5.1.2"},
-		{file: "errore-consegna-casella-piena", tipo: tipoErrore, errore: "altro", about: studio, recipients: 2, at: at(21, 10, 30, 4), reason: ReasonMailboxFull, code: "5.2.2"},
-		{file: "errore-consegna-virus", tipo: tipoErrore, errore: "virus", about: studio, recipients: 2, at: at(21, 10, 31, 0), reason: ReasonVirus, code: "5.7.1"},
-		{file: "preavviso-12h", tipo: tipoPreavviso, errore: "altro", about: studio, recipients: 2, at: at(21, 22, 30, 0), reason: ReasonTimeout, code: "4.4.7"},
-		{file: "preavviso-24h", tipo: tipoPreavviso, errore: "altro", about: studio, recipients: 2, at: at(22, 9, 10, 0), reason: ReasonTimeout, code: "5.4.1"},
-		{file: "rilevazione-virus", tipo: tipoVirus, errore: "virus", about: studio, recipients: 2, at: at(21, 10, 30, 30), reason: ReasonVirus, code: "5.7.1"},
+		{file: "errore-consegna-altro", tipo: tipoErrore, errore: "altro", about: studio, recipients: 1, at: at(21, 10, 30, 4), reason: delivery.ReasonUnknownMailbox, code: "5.1.1"},
+		{file: "errore-consegna-no-dest", tipo: tipoErrore, errore: "no-dest", about: studio, recipients: 1, at: at(21, 10, 30, 4), reason: delivery.ReasonUnknownMailbox, code: "5.1.1"},
+		{file: "errore-consegna-no-dominio", tipo: tipoErrore, errore: "no-dominio", about: studio, recipients: 2, at: at(21, 10, 30, 5), reason: delivery.ReasonUnknownDomain, code: "5.1.2"},
+		{file: "errore-consegna-casella-piena", tipo: tipoErrore, errore: "altro", about: studio, recipients: 2, at: at(21, 10, 30, 4), reason: delivery.ReasonMailboxFull, code: "5.2.2"},
+		{file: "errore-consegna-virus", tipo: tipoErrore, errore: "virus", about: studio, recipients: 2, at: at(21, 10, 31, 0), reason: delivery.ReasonVirus, code: "5.7.1"},
+		{file: "preavviso-12h", tipo: tipoPreavviso, errore: "altro", about: studio, recipients: 2, at: at(21, 22, 30, 0), reason: delivery.ReasonTimeout, code: "4.4.7"},
+		{file: "preavviso-24h", tipo: tipoPreavviso, errore: "altro", about: studio, recipients: 2, at: at(22, 9, 10, 0), reason: delivery.ReasonTimeout, code: "5.4.1"},
+		{file: "rilevazione-virus", tipo: tipoVirus, errore: "virus", about: studio, recipients: 2, at: at(21, 10, 30, 30), reason: delivery.ReasonVirus, code: "5.7.1"},
 		{file: "posta-certificata", tipo: tipoBusta, form: formComplete, recipients: 3, external: 1, at: at(21, 10, 30, 0)},
 		{file: "variante-risposte-vuote", tipo: tipoAccettazione, recipients: 1, at: at(21, 10, 30, 0)},
 		{file: "variante-senza-msgid", tipo: tipoBusta, form: formComplete, recipients: 1, external: 1, at: at(21, 10, 30, 0)},
@@ -113,7 +114,7 @@ func TestRealReceipts(t *testing.T) {
 		file, tipo, about, reason, code string
 	}{
 		{file: "aruba-2026-accettazione.eml", tipo: tipoAccettazione},
-		{file: "aruba-2026-errore-consegna.eml", tipo: tipoErrore, about: "?", reason: ReasonUnknownMailbox, code: "5.1.1"},
+		{file: "aruba-2026-errore-consegna.eml", tipo: tipoErrore, about: "?", reason: delivery.ReasonUnknownMailbox, code: "5.1.1"},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			raw := reference(t, filepath.Join("third-party", tc.file))
@@ -123,16 +124,16 @@ func TestRealReceipts(t *testing.T) {
 			}
 			seen := time.Date(2026, 9, 19, 13, 41, 20, 0, time.UTC)
 			got := (&reader{mailbox: "m", address: a, roots: x509.NewCertPool()}).read(raw, seen, seen)
-			r := got.receipt
-			if got.kind != KindForeign || r.Reason != ReasonOtherUser || r.Verdict != BadSignature || r.Tipo != tc.tipo {
-				t.Fatalf("%s (%s) %s (%s) tipo %s", got.kind, r.Reason, r.Verdict, r.Doubt, r.Tipo)
+			r, e := got.receipt, got.receipt.Evidence
+			if got.kind != KindForeign || r.Reason != ReasonOtherUser || r.Verdict() != BadSignature || r.Tipo != tc.tipo {
+				t.Fatalf("%s (%s) %s (%s) tipo %s", got.kind, r.Reason, r.Verdict(), r.Doubt, r.Tipo)
 			}
-			if r.Signer != "posta-certificata@pec.aruba.it" || r.ID == "" || r.MessageID == "" || !r.Sender.Equal(a) || len(r.Recipients) != 1 ||
-				r.Recipients[0].External || r.Issued.Year() != 2026 || r.SignedAt.Year() != 2026 || r.Certificate.IsZero() {
+			if e.Signer != "posta-certificata@pec.aruba.it" || e.ID == "" || r.MessageID == "" || !r.Sender.Equal(a) ||
+				(len(e.Recipients) == 1) != (tc.tipo == tipoAccettazione) || len(e.Uncertified) != 0 || e.IssuedAt.Year() != 2026 || r.SignedAt.Year() != 2026 || r.Certificate.IsZero() {
 				t.Errorf("read %+v", r)
 			}
-			if r.Cause != tc.reason || r.Code != tc.code || r.About.IsZero() == (tc.about != "") {
-				t.Errorf("reason %s [%s], about somebody %t", r.Cause, r.Code, !r.About.IsZero())
+			if e.Reason != tc.reason || e.Code != tc.code || e.About.IsZero() == (tc.about != "") {
+				t.Errorf("reason %s [%s], about somebody %t", e.Reason, e.Code, !e.About.IsZero())
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.
 		if err != nil {
 			return d, found, doubtful, err
 		}
-		next, _, err := fold(m, d, e)
+		next, _, err := delivery.Fold(m, d, e)
 		if err != nil { // what may move nothing proves nothing
 			doubtful++
 			continue

@@ -138,3 +138,12 @@ func kinds(story []contracts.Event) string {
 	}
 	return strings.Join(words, " ")
 }
+
+// sketch prints statuses with their flags, then the message's flags.
+func sketch(d delivery.Dispatch) string {
+	var words []string
+	for _, r := range d.Recipients {
+		words = append(words, strings.Join(append([]string{string(r.Status)}, r.Flags...), ":"))
+	}
+	return strings.Join(append(words, d.Flags...), " ")
+}

@@ -1,4 +1,4 @@
-package pec
+package delivery
 
 import (
 	"cmp"
@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"raccordo/contracts"
-	"raccordo/contracts/delivery"
 )
+
+const secondNotice = 20 * time.Hour // after acceptance a notice of delay is the definitive one: type and header of both are alike
 
 // derive computes the whole state from the facts. Where two of them contradict each other the earlier one, by the
 // instant in the receipt, stands, and the contradiction is flagged.
-func derive(m delivery.Message, base delivery.Dispatch, facts []fact) delivery.Dispatch {
+func derive(m Message, base Dispatch, facts []fact) Dispatch {
 	slices.SortFunc(facts, func(a, b fact) int {
 		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.key(), b.key()))
 	})
@@ -21,7 +22,7 @@ func derive(m delivery.Message, base delivery.Dispatch, facts []fact) delivery.D
 	d.IDs, d.AcceptedAt, d.Flags = v.ids, v.acceptedAt, v.flags
 	for _, f := range facts {
 		d.Seen = append(d.Seen, f.key())
-		if f.tipo == tipoPreavviso {
+		if f.kind == contracts.ConsignmentDelay {
 			d.LastNotice = f.at
 		}
 	}
@@ -34,7 +35,7 @@ func derive(m delivery.Message, base delivery.Dispatch, facts []fact) delivery.D
 // Submissions are the message's own part of the state: which sendings of it the provider took or refused.
 type submissions struct {
 	ids        []string
-	accepted   map[string]fact // by identificativo: the acceptance that stands
+	accepted   map[string]fact // by name of the submission: the acceptance that stands
 	refused    map[string]fact
 	acceptedAt time.Time
 	flags      []string
@@ -48,12 +49,12 @@ func weigh(facts []fact) submissions {
 		_, taken := v.accepted[f.id]
 		_, refused := v.refused[f.id]
 		switch {
-		case f.tipo != tipoAccettazione && f.tipo != tipoRifiuto:
+		case f.kind != contracts.SubmissionAcceptance && f.kind != contracts.SubmissionRejection:
 			continue
 		case taken || refused:
-			conflict = conflict || taken != (f.tipo == tipoAccettazione)
+			conflict = conflict || taken != (f.kind == contracts.SubmissionAcceptance)
 			continue
-		case f.tipo == tipoAccettazione:
+		case f.kind == contracts.SubmissionAcceptance:
 			v.accepted[f.id] = f
 			if v.acceptedAt.IsZero() {
 				v.acceptedAt = f.at
@@ -87,7 +88,7 @@ func weigh(facts []fact) submissions {
 	return v
 }
 
-// counts reports whether a receipt of this identificativo may say something about a recipient: that of an accepted
+// counts reports whether a receipt of this name of the submission may say something about a recipient: that of an accepted
 // submission, or any as long as no acceptance and no refusal is known.
 func (v submissions) counts(id string) bool {
 	if len(v.accepted) == 0 && len(v.refused) == 0 {
@@ -97,8 +98,8 @@ func (v submissions) counts(id string) bool {
 	return ok
 }
 
-func (v submissions) recipient(place int, to contracts.Address, facts []fact) delivery.Delivery {
-	d := delivery.Delivery{Address: to, Status: delivery.Sent}
+func (v submissions) recipient(place int, to contracts.Address, facts []fact) Delivery {
+	d := Delivery{Address: to, Status: Sent}
 	v.taken(place, &d)
 	var delivered, failed, notice, definitive *fact
 	for i := range facts {
@@ -107,11 +108,11 @@ func (v submissions) recipient(place int, to contracts.Address, facts []fact) de
 			continue
 		}
 		switch {
-		case f.tipo == tipoConsegna && delivered == nil:
+		case f.kind == contracts.ContentConsignment && delivered == nil:
 			delivered = f
-		case f.tipo == tipoErrore && failed == nil:
+		case f.kind == contracts.ContentConsignmentFailure && failed == nil:
 			failed = f
-		case f.tipo == tipoPreavviso:
+		case f.kind == contracts.ConsignmentDelay:
 			if definitive == nil && (notice != nil || v.closes(f)) {
 				definitive = f
 			}
@@ -120,48 +121,48 @@ func (v submissions) recipient(place int, to contracts.Address, facts []fact) de
 			}
 		}
 	}
-	if delivered != nil && d.Status == delivery.Uncertified {
+	if delivered != nil && d.Status == Uncertified {
 		d.Flags = append(d.Flags, FlagConflict)
 	}
 	switch {
 	case delivered != nil && failed != nil:
 		d.Flags = append(d.Flags, FlagConflict)
 		if failed.at.Before(delivered.at) {
-			settle(&d, delivery.Failure, failed)
+			settle(&d, Failure, failed)
 		} else {
-			settle(&d, delivery.Delivered, delivered)
+			settle(&d, Delivered, delivered)
 		}
 	case delivered != nil:
-		settle(&d, delivery.Delivered, delivered)
+		settle(&d, Delivered, delivered)
 		if definitive != nil && definitive.at.Before(delivered.at) {
 			d.Flags = append(d.Flags, FlagLate)
 		}
 	case failed != nil:
-		settle(&d, delivery.Failure, failed)
-	case d.Status == delivery.Uncertified: // a notice about an address that promised nothing
+		settle(&d, Failure, failed)
+	case d.Status == Uncertified: // a notice about an address that promised nothing
 	case definitive != nil:
-		settle(&d, delivery.TimedOut, definitive)
+		settle(&d, TimedOut, definitive)
 	case notice != nil:
-		settle(&d, delivery.Delayed, notice)
+		settle(&d, Delayed, notice)
 	}
 	return d
 }
 
 // taken says where the recipient stands by acceptance or refusal alone.
-func (v submissions) taken(place int, d *delivery.Delivery) {
+func (v submissions) taken(place int, d *Delivery) {
 	if first, ok := earliest(v.accepted); ok {
 		switch {
 		case slices.Contains(first.missing, place): // the provider speaks of other recipients than we named
 			d.Flags = append(d.Flags, FlagConflict)
 		case slices.Contains(first.external, place):
-			d.Status, d.Reason, d.At = delivery.Uncertified, ReasonUncertified, first.at
+			d.Status, d.Reason, d.At = Uncertified, ReasonUncertified, first.at
 		default:
-			d.Status, d.At = delivery.Accepted, first.at
+			d.Status, d.At = Accepted, first.at
 		}
 		return
 	}
 	if first, ok := earliest(v.refused); ok {
-		settle(d, delivery.NotAccepted, &first)
+		settle(d, NotAccepted, &first)
 	}
 }
 
@@ -183,45 +184,6 @@ func earliest(facts map[string]fact) (first fact, ok bool) {
 	return first, ok
 }
 
-func settle(d *delivery.Delivery, status delivery.Status, by *fact) {
+func settle(d *Delivery, status Status, by *fact) {
 	d.Status, d.Reason, d.Code, d.At = status, by.reason, by.code, by.at
-}
-
-// move says what the state makes of the ticket.
-func move(d delivery.Dispatch) contracts.Move {
-	switch {
-	case !d.Final():
-		return contracts.Move{To: contracts.StateWaiting}
-	case d.Delivered():
-		return contracts.Move{To: contracts.StateDone}
-	}
-	return contracts.Move{To: contracts.StateFailed, Err: failure(d)}
-}
-
-// failure is why a message whose every outcome is known was not delivered to all. Kind and Code are those of the first
-// recipient without delivery, in the message's order:
-//
-//   - NotFound: the address does not exist, says the provider that would know (UNKNOWN_MAILBOX, UNKNOWN_DOMAIN);
-//   - Invalid: the message itself was refused (not accepted at all, VIRUS, TOO_BIG);
-//   - Conflict: it could not be delivered as things stood (MAILBOX_FULL, TIMEOUT, UNCERTIFIED, OTHER).
-func failure(d delivery.Dispatch) *contracts.Error {
-	var first *delivery.Delivery
-	without := 0
-	for i := range d.Recipients {
-		if d.Recipients[i].Status != delivery.Delivered {
-			without++
-			if first == nil {
-				first = &d.Recipients[i]
-			}
-		}
-	}
-	e := contracts.Errorf(contracts.Conflict, "send: %d of %d recipients without delivery; the dispatch tells each one's reason", without, len(d.Recipients))
-	e.Code = cmp.Or(first.Reason, ReasonOther)
-	switch {
-	case first.Status == delivery.NotAccepted, first.Reason == ReasonVirus, first.Reason == ReasonTooBig:
-		e.Kind = contracts.Invalid
-	case first.Reason == ReasonUnknownMailbox, first.Reason == ReasonUnknownDomain:
-		e.Kind = contracts.NotFound
-	}
-	return e
 }
