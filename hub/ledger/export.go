@@ -108,6 +108,12 @@ const maxLine = 6*maxEntry + 64<<10
 // trusts. An export begins where it begins: that segments before or behind it are missing cannot be seen in it. The error
 // names the first problem, or says why it could not be examined.
 func VerifyExport(r io.Reader, pubs ...ed25519.PublicKey) (Report, error) {
+	return WalkExport(r, func(Head, contracts.Entry) {}, pubs...)
+}
+
+// WalkExport is VerifyExport, and lets visit see each entry that is whole and in its place, with the head of its segment.
+// That the segment holds together shows at the end: what was seen counts only when no problem is reported.
+func WalkExport(r io.Reader, visit func(Head, contracts.Entry), pubs ...ed25519.PublicKey) (Report, error) {
 	k, err := trusted(pubs)
 	if err != nil {
 		return Report{}, err
@@ -138,7 +144,9 @@ func VerifyExport(r io.Reader, pubs ...ed25519.PublicKey) (Report, error) {
 			v.problem("entry %d stands behind entry %d", line.Entry.Seq, v.seq)
 		case line.Entry != nil:
 			x := normal(*line.Entry)
-			v.entry(x.Seq, x.Sum, encode(&x))
+			if e, ok := v.entry(x.Seq, x.Sum, encode(&x)); ok {
+				visit(*v.head, e)
+			}
 		case line.End != nil:
 			end = line.End
 		default:

@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+
+	"raccordo/contracts"
+)
+
+// ExportSegment writes the one segment that holds an entry, in the form of Export: whoever holds it and the public key
+// can tell that the entry stands in the chain, where, and that nothing in its segment was changed. It gives the segment's
+// head. NotFound: there is no such entry, or its segment was dropped as retention allows.
+func (l *Ledger) ExportSegment(ctx context.Context, w io.Writer, entry uint64) (Head, error) {
+	l.sweep.RLock()
+	defer l.sweep.RUnlock()
+	snap, err := l.snapshot(ctx)
+	if err != nil {
+		return Head{}, err
+	}
+	for _, s := range snap.segments {
+		h := s.head
+		if h == nil && snap.running != nil && snap.running.Segment == s.id {
+			h = snap.running
+		}
+		if h == nil || entry < h.First || entry > h.Last {
+			continue
+		}
+		if s.dropped {
+			return *h, contracts.Errorf(contracts.NotFound, "export ledger: segment %d was dropped", h.Segment)
+		}
+		return *h, l.exportOne(ctx, w, h)
+	}
+	return Head{}, contracts.Errorf(contracts.NotFound, "export ledger: there is no entry %d", entry)
+}
+
+func (l *Ledger) exportOne(ctx context.Context, w io.Writer, h *Head) error {
+	out := bufio.NewWriter(w)
+	enc := json.NewEncoder(out)
+	if err := enc.Encode(exportLine{Ledger: &exportStart{exportFormat, l.chain, l.clock.Now().Round(0).UTC(), l.signer.id}}); err != nil {
+		return err
+	}
+	n, err := l.exportSegment(ctx, enc, h)
+	if err != nil {
+		return err
+	}
+	if err := enc.Encode(exportLine{End: &exportEnd{Segments: 1, Entries: n}}); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// Signed is the bytes that the head's Signature is over, for whoever checks it with other tools.
+func (h *Head) Signed() []byte { return h.encode() }
+
+// MarshalPublicKey writes a public key as other tools read it: PEM, PKIX.
+func MarshalPublicKey(pub ed25519.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
+
+// UnmarshalPublicKey reads what MarshalPublicKey writes.
+func UnmarshalPublicKey(text []byte) (ed25519.PublicKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "PUBLIC KEY" {
+		return nil, errors.New("want an Ed25519 public key in PEM")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("the PEM block holds no public key")
+	}
+	pub, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("want an Ed25519 public key")
+	}
+	return pub, nil
+}
