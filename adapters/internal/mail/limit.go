@@ -3,6 +3,7 @@ package mail
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -40,13 +41,42 @@ const (
 var errTooMuch = errors.New("the server says more than was asked")
 
 // metered is a connection that gives out no more bytes than the session has allowed for the answer at hand, and whose peer
-// may be silent only for so long: the library itself waits for half an hour.
+// may be silent only for so long while an answer is due. The library's own limits are ten times as long, run also while
+// nothing is due, and are therefore not listened to.
 type metered struct {
 	net.Conn
 	silence time.Duration
 	left    atomic.Int64
 	lost    atomic.Bool // the connection itself broke: the library hides that from its callers
+
+	mu  sync.Mutex
+	due bool
 }
+
+func newMeter(conn net.Conn, silence time.Duration) *metered {
+	m := &metered{Conn: conn, silence: silence}
+	m.left.Store(listing)
+	return m
+}
+
+// awaits says whether an answer is due from now on; a read that is under way hears of it.
+func (c *metered) awaits(due bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = due
+	c.arm()
+}
+
+func (c *metered) arm() {
+	deadline := time.Time{}
+	if c.due {
+		deadline = time.Now().Add(c.silence)
+	}
+	_ = c.Conn.SetReadDeadline(deadline) // where that fails, so does the reading
+}
+
+// SetReadDeadline does nothing: the limit is ours.
+func (c *metered) SetReadDeadline(time.Time) error { return nil }
 
 // Read fails once the allowance is used up.
 func (c *metered) Read(b []byte) (int, error) {
@@ -54,7 +84,9 @@ func (c *metered) Read(b []byte) (int, error) {
 	if left <= 0 {
 		return 0, errTooMuch
 	}
-	_ = c.SetReadDeadline(time.Now().Add(c.silence)) // where that fails, so does the reading
+	c.mu.Lock()
+	c.arm()
+	c.mu.Unlock()
 	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
 	c.left.Add(int64(-n))
 	if err != nil {

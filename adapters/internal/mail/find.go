@@ -1,0 +1,114 @@
+package mail
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+
+	"raccordo/contracts"
+)
+
+const maxFolders = 500
+
+// A Listed is a folder of the mailbox, by its name in UTF-8.
+type Listed struct {
+	Name  string
+	Delim rune // what parts the names of a hierarchy; zero: there is none
+}
+
+// Folders lists the folders that can be opened, 500 at most.
+func (s *Session) Folders() ([]Listed, error) {
+	defer s.expect(listing)()
+	all, err := s.client.List("", "*", nil).Collect()
+	if err != nil {
+		return nil, s.fault("list", err)
+	}
+	var out []Listed
+	for _, f := range all {
+		if len(out) == maxFolders {
+			break
+		}
+		if !slices.Contains(f.Attrs, imap.MailboxAttrNoSelect) && !slices.Contains(f.Attrs, imap.MailboxAttrNonExistent) {
+			out = append(out, Listed{Name: f.Mailbox, Delim: f.Delim})
+		}
+	}
+	return out, nil
+}
+
+// Find looks in every folder that can be opened for messages whose header field holds value, and gives at most limit.
+// Rules and people move receipts about. A folder that is not there or not for us is passed over; one that is only busy
+// or away is an error, for what it holds is not known.
+func (s *Session) Find(header, value string, limit int) ([]Place, error) {
+	folders, err := s.Folders()
+	if err != nil {
+		return nil, err
+	}
+	var found []Place
+	for _, f := range folders {
+		places, err := s.FindIn(f.Name, header, []string{value}, limit-len(found))
+		if closed(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, places...)
+	}
+	return found, nil
+}
+
+// FindIn opens a folder and looks for messages whose header field holds any of the values, 50 at most; it gives at most
+// limit. A folder that is not there or not for us is Invalid or Denied.
+func (s *Session) FindIn(folder, header string, values []string, limit int) ([]Place, error) {
+	if len(values) == 0 || len(values) > 50 {
+		return nil, contracts.Errorf(contracts.Internal, "imap search: %d values", len(values))
+	}
+	validity, err := s.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	uids, err := s.search(anyOf(header, values), 0, limit)
+	if err != nil {
+		return nil, err
+	}
+	places := make([]Place, len(uids))
+	for i, uid := range uids {
+		places[i] = Place{Folder: folder, Validity: validity, UID: uid}
+	}
+	return places, nil
+}
+
+// anyOf builds a balanced tree of ORs: servers bound how deep a search may nest.
+func anyOf(header string, values []string) *imap.SearchCriteria {
+	if len(values) == 1 {
+		return &imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: header, Value: values[0]}}}
+	}
+	half := len(values) / 2
+	return &imap.SearchCriteria{Or: [][2]imap.SearchCriteria{{*anyOf(header, values[:half]), *anyOf(header, values[half:])}}}
+}
+
+// search gives at most limit UIDs beyond after, ascending. It enumerates the answer's ranges itself: a range costs the
+// server a few bytes and could cost us four thousand million.
+func (s *Session) search(criteria *imap.SearchCriteria, after uint32, limit int) ([]uint32, error) {
+	defer s.expect(listing)()
+	var options *imap.SearchOptions
+	if s.client.Caps().Has(imap.CapESearch) {
+		options = &imap.SearchOptions{ReturnAll: true} // ranges instead of numbers
+	}
+	data, err := s.client.UIDSearch(criteria, options).Wait()
+	if err != nil {
+		return nil, s.fault("search", err)
+	}
+	set, _ := data.All.(imap.UIDSet)
+	ranges := slices.Clone(set)
+	slices.SortFunc(ranges, func(a, b imap.UIDRange) int { return cmp.Compare(a.Start, b.Start) })
+	var out []uint32
+	for _, r := range ranges {
+		for u := max(uint64(r.Start), uint64(after)+1); u <= uint64(r.Stop) && len(out) < limit; u++ {
+			after = uint32(u)
+			out = append(out, after)
+		}
+	}
+	return out, nil
+}
