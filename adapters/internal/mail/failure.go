@@ -18,11 +18,13 @@ type Phase uint8
 
 // The phases, in order.
 const (
-	PhaseConnect  Phase = iota // connection, greeting, TLS
-	PhaseAuth                  // AUTH
-	PhaseEnvelope              // MAIL, RCPT, DATA up to the server's go-ahead: no byte of the message has left
-	PhaseData                  // the message's bytes are leaving
-	PhaseDot                   // the final dot may have left, its reply has not come
+	PhaseConnect   Phase = iota // connection, greeting, TLS
+	PhaseAuth                   // AUTH
+	PhaseSender                 // MAIL
+	PhaseRecipient              // RCPT
+	PhaseStart                  // DATA up to the server's go-ahead: no byte of the message has left
+	PhaseData                   // the message's bytes are leaving
+	PhaseDot                    // the final dot may have left, its reply has not come
 )
 
 // String names the phase, as it stands in errors.
@@ -32,8 +34,12 @@ func (p Phase) String() string {
 		return "connect"
 	case PhaseAuth:
 		return "auth"
-	case PhaseEnvelope:
-		return "envelope"
+	case PhaseSender:
+		return "sender"
+	case PhaseRecipient:
+		return "recipient"
+	case PhaseStart:
+		return "start of data"
 	case PhaseData:
 		return "data"
 	case PhaseDot:
@@ -102,7 +108,8 @@ func (f *Failure) Sent() bool { return f.Phase >= PhaseData }
 //   - no reply once the message's bytes were leaving: Uncertain, never to be repeated;
 //   - no reply before: Unavailable, Malformed when the server spoke no SMTP, Canceled when the caller gave up;
 //   - 530, 534, 535, 538 (RFC 4954): Denied;
-//   - a transient pattern: Throttled; other 4xx: Unavailable; other 5xx: Invalid. Nothing was taken.
+//   - a transient pattern: Throttled; other 4xx: Unavailable; 5xx: Invalid, but Denied before a recipient was named, for
+//     then it is the mailbox that is refused. Nothing was taken.
 func (f *Failure) Kind(transient []Pattern) contracts.Kind {
 	r := f.Reply
 	if r.Code == 0 {
@@ -130,8 +137,42 @@ func (f *Failure) Kind(transient []Pattern) contracts.Kind {
 		return contracts.Denied
 	case r.Code < 500:
 		return contracts.Unavailable
+	case f.Phase <= PhaseSender && !f.TooBig():
+		return contracts.Denied
 	}
 	return contracts.Invalid
+}
+
+// TooBig reports whether the server refuses the message for its size (RFC 1870, RFC 3463 X.2.3 and X.3.4).
+func (f *Failure) TooBig() bool {
+	return f.Reply.Code == 552 || f.Reply.Enhanced == "5.3.4" || f.Reply.Enhanced == "5.2.3"
+}
+
+// OfMailbox reports whether the failure speaks of the mailbox or its server, so that any other message would have met it
+// too: nothing was heard, the log-in or the sender was refused, the server is going away (421) or limits the rate
+// (transient). Nothing else about a recipient or a message's bytes is. What gave up on our side is not.
+func (f *Failure) OfMailbox(transient []Pattern) bool {
+	r := f.Reply
+	if r.Code == 0 {
+		var ours *contracts.Error
+		return !errors.As(f.Err, &ours) && !errors.Is(f.Err, context.Canceled) && !f.Sent()
+	}
+	for _, p := range transient {
+		if p.match(r) {
+			return true
+		}
+	}
+	switch r.Code {
+	case 421, 530, 534, 535, 538:
+		return true
+	}
+	return f.Phase <= PhaseSender && !f.TooBig()
+}
+
+// stale reports whether a kept connection had ended before this message: closed, or with the 421 of a server that does
+// not wait any longer.
+func (f *Failure) stale() bool {
+	return f.Phase == PhaseSender && (f.Reply.Code == 0 || f.Reply.Code == 421)
 }
 
 // A notSMTP stands for bytes that are no SMTP reply; the library's text would quote them.

@@ -22,15 +22,16 @@ type Envelope struct {
 
 const (
 	maxUses = 50               // messages over one connection
-	maxIdle = 60 * time.Second // real time after which a connection is not trusted any more
+	maxIdle = 60 * time.Second // real time after which an unused connection is closed
 )
 
 // A Submitter hands messages to one mailbox's server, one at a time, over one connection that it keeps for up to 50
 // messages or a minute without use. It owns the connection until Close.
 type Submitter struct {
 	server Server
-	turn   chan struct{} // holds one token: whoever has it may use conn
+	turn   chan struct{} // holds one token: whoever has it may use what follows
 	conn   *submission
+	idle   *time.Timer // closes conn; its function takes the turn first
 	closed bool
 }
 
@@ -50,18 +51,37 @@ func NewSubmitter(server Server) *Submitter {
 
 // Submit hands the envelope over: MAIL, every RCPT, and only if all are accepted depart and DATA. depart is called when
 // the next byte would be DATA; its error stops the submission, with nothing sent. The reply is the server's 250 to the
-// final dot; every error is a *Failure.
+// final dot; every error is a *Failure. A message that is not in wire form (CRLF, 7 bits, lines of 998) is not sent: on
+// the way it would become another one.
 func (s *Submitter) Submit(ctx context.Context, e Envelope, depart func() error) (Reply, error) {
+	if err := wireForm(e.Message); err != nil {
+		return Reply{}, &Failure{Phase: PhaseConnect, Recipient: -1, Err: err}
+	}
 	if err := s.take(ctx); err != nil {
 		return Reply{}, err
 	}
 	defer s.give()
+	kept := s.conn != nil
+	reply, fail := s.submit(ctx, e, depart)
+	if kept && fail != nil && fail.stale() && ctx.Err() == nil { // found out with MAIL: nothing was begun
+		s.drop()
+		reply, fail = s.submit(ctx, e, depart)
+	}
+	if fail != nil {
+		return Reply{}, fail
+	}
+	return reply, nil
+}
+
+// submit makes one try over the kept connection, or over a new one.
+func (s *Submitter) submit(ctx context.Context, e Envelope, depart func() error) (Reply, *Failure) {
 	c, release, fail := s.session(ctx)
 	if fail != nil {
 		return Reply{}, fail
 	}
 	defer release()
 	reply, fail := s.send(ctx, c, e, depart)
+	c.last = time.Now()
 	if fail != nil {
 		if fail.Reply.Code == 0 || c.client.Reset() != nil {
 			s.drop() // without a reply nobody knows what the next one would answer
@@ -69,7 +89,6 @@ func (s *Submitter) Submit(ctx context.Context, e Envelope, depart func() error)
 		return Reply{}, fail
 	}
 	c.uses++
-	c.last = time.Now()
 	if c.uses >= maxUses {
 		s.quit()
 	}
@@ -82,11 +101,21 @@ func (s *Submitter) Check(ctx context.Context) error {
 		return err
 	}
 	defer s.give()
-	_, release, fail := s.session(ctx)
+	kept := s.conn != nil
+	c, release, fail := s.session(ctx)
 	if fail != nil {
 		return fail
 	}
-	release()
+	defer release()
+	if !kept || c.client.Noop() == nil {
+		return nil
+	}
+	s.drop()
+	_, again, fail := s.session(ctx)
+	if fail != nil {
+		return fail
+	}
+	again()
 	return nil
 }
 
@@ -95,8 +124,24 @@ func (s *Submitter) Close() error {
 	<-s.turn
 	defer s.give()
 	s.closed = true
+	if s.idle != nil {
+		s.idle.Stop() // where it has begun, it finds nothing to close
+	}
 	s.quit()
 	return nil
+}
+
+// rest says goodbye to a connection that nobody has used for a while.
+func (s *Submitter) rest() {
+	select {
+	case <-s.turn:
+	default:
+		return // it is in use
+	}
+	defer s.give()
+	if s.conn != nil && time.Since(s.conn.last) >= maxIdle {
+		s.quit()
+	}
 }
 
 func (s *Submitter) take(ctx context.Context) error {
@@ -106,24 +151,31 @@ func (s *Submitter) take(ctx context.Context) error {
 		return failure(ctx, PhaseConnect, ctx.Err())
 	}
 	if s.closed {
-		s.give()
+		s.turn <- struct{}{}
 		return failure(ctx, PhaseConnect, net.ErrClosed)
 	}
 	return nil
 }
 
-func (s *Submitter) give() { s.turn <- struct{}{} }
+func (s *Submitter) give() {
+	switch {
+	case s.conn == nil || s.closed:
+	case s.idle == nil:
+		s.idle = time.AfterFunc(maxIdle, s.rest)
+	default:
+		s.idle.Reset(maxIdle)
+	}
+	s.turn <- struct{}{}
+}
 
-// session gives the kept connection if it still answers, or a new one, guarded by ctx until release.
+// session gives the kept connection, or a new one, guarded by ctx until release. It does not ask whether the kept one
+// still answers: MAIL does, and nothing has left by then.
 func (s *Submitter) session(ctx context.Context) (c *submission, release func(), fail *Failure) {
 	if c := s.conn; c != nil {
-		release := guard(ctx, c.bare)
-		// Asked before a message only: after a 250 nothing may turn success into failure.
-		if time.Since(c.last) < maxIdle && c.client.Noop() == nil {
-			return c, release, nil
+		if time.Since(c.last) < maxIdle {
+			return c, guard(ctx, c.bare), nil
 		}
-		release()
-		s.drop()
+		s.quit()
 	}
 	c, release, fail = s.open(ctx)
 	if fail != nil {
@@ -186,24 +238,24 @@ func (s *Submitter) mechanism(client *smtp.Client, password string) sasl.Client 
 func (s *Submitter) send(ctx context.Context, c *submission, e Envelope, depart func() error) (Reply, *Failure) {
 	if limit, ok := c.client.MaxMessageSize(); ok && limit > 0 && len(e.Message) > limit {
 		// What the server would say to MAIL with SIZE (RFC 1870 section 6), said before asking.
-		return Reply{}, &Failure{Phase: PhaseEnvelope, Recipient: -1, Reply: Reply{Code: 552, Enhanced: "5.3.4"}}
+		return Reply{}, &Failure{Phase: PhaseSender, Recipient: -1, Reply: Reply{Code: 552, Enhanced: "5.3.4"}}
 	}
 	if err := c.client.Mail(e.From, &smtp.MailOptions{Size: int64(len(e.Message))}); err != nil {
-		return Reply{}, failure(ctx, PhaseEnvelope, err)
+		return Reply{}, failure(ctx, PhaseSender, err)
 	}
 	for i, to := range e.To {
 		if err := c.client.Rcpt(to, nil); err != nil {
-			f := failure(ctx, PhaseEnvelope, err)
+			f := failure(ctx, PhaseRecipient, err)
 			f.Recipient = i
 			return Reply{}, f
 		}
 	}
 	if err := depart(); err != nil {
-		return Reply{}, &Failure{Phase: PhaseEnvelope, Recipient: -1, Err: err}
+		return Reply{}, &Failure{Phase: PhaseStart, Recipient: -1, Err: err}
 	}
 	data, err := c.client.Data()
 	if err != nil {
-		return Reply{}, failure(ctx, PhaseEnvelope, err)
+		return Reply{}, failure(ctx, PhaseStart, err)
 	}
 	_ = c.bare.SetDeadline(time.Now().Add(s.server.final()))
 	if _, err := data.Write(e.Message); err != nil {
