@@ -20,6 +20,11 @@ func derive(m Message, base Dispatch, facts []fact) Dispatch {
 	d.Seen, d.Recipients, d.LastNotice = nil, nil, time.Time{}
 	v := weigh(facts)
 	d.IDs, d.AcceptedAt, d.Flags = v.ids, v.acceptedAt, v.flags
+	for _, odd := range []string{FlagClock, FlagCase} { // not in the facts: one receipt may be read at two instants
+		if slices.Contains(base.Flags, odd) {
+			d.Flags = append(d.Flags, odd)
+		}
+	}
 	for _, f := range facts {
 		d.Seen = append(d.Seen, f.key())
 		if f.kind == contracts.ConsignmentDelay {

@@ -15,6 +15,8 @@ const (
 	FlagConflict     = "CONFLICT"           // two receipts say what cannot both be so; an operator must look
 	FlagDouble       = "DOUBLE_SUBMISSION"  // two names of submissions for one Message-ID: the message went out twice
 	FlagNoAcceptance = "ACCEPTANCE_MISSING" // receipts are here whose acceptance is not
+	FlagClock        = "CLOCK"              // a receipt is dated before the message left, or after it was read: some clock is wrong
+	FlagCase         = "ADDRESS_CASE"       // a receipt writes a recipient's local part in other letters than we did
 )
 
 // Reasons of a refusal or a failed delivery, in Delivery.Reason, Evidence.Reason and Error.Code.
@@ -63,11 +65,13 @@ func Fold(m Message, sofar Dispatch, event contracts.Event) (Dispatch, contracts
 	if sofar.MessageID == "" { // uncertain: nobody had told us yet
 		sofar.MessageID, sofar.Mailbox = "<"+e.Message+">", e.Mailbox
 	}
+	sofar.Flags = append(slices.Clone(sofar.Flags), oddities(m, e, sofar.Submitted)...)
 	next := derive(m, sofar, facts)
 	return next, move(next), nil
 }
 
-// admissible applies the rules by which evidence may count at all (pec.md sections 6 and 9).
+// admissible applies the rules by which evidence may count at all (pec.md sections 6 and 9). That it comes from our own
+// mailbox's sender and that its signature holds is in Counts.
 func admissible(kind string, e contracts.Evidence, sofar Dispatch) error {
 	refuse := func(why string, args ...any) error {
 		return contracts.Errorf(contracts.Malformed, "fold %s: "+why, append([]any{kind}, args...)...)
@@ -85,12 +89,27 @@ func admissible(kind string, e contracts.Evidence, sofar Dispatch) error {
 		return refuse("about another message of this ticket")
 	case strings.Contains(e.ID, "|") || strings.Contains(e.Code, "|") || strings.Contains(e.Reason, "|"):
 		return refuse("a name of the submission with a character that no provider uses")
-	case !sofar.Submitted.IsZero() && e.IssuedAt.Before(sofar.Submitted.Add(-clockLeeway)):
-		return refuse("issued %s before the message was submitted", sofar.Submitted.Sub(e.IssuedAt).Round(time.Second))
-	case e.IssuedAt.After(e.SeenAt.Add(clockLeeway)):
-		return refuse("issued %s in the future", e.IssuedAt.Sub(e.SeenAt).Round(time.Second))
 	}
 	return nil
+}
+
+// oddities are flags of what counts all the same. A date outside of the window of pec.md section 6 is one: nobody can
+// sign a receipt for our Message-ID before he has the message, for it is derived from a random name, so that a date
+// which cannot be says only that a clock is wrong; were such a receipt set aside, a hub whose own clock is wrong would
+// lose every term that runs. Dates are compared with each other, never with our clock, in all that follows.
+func oddities(m Message, e contracts.Evidence, submitted time.Time) (flags []string) {
+	if !submitted.IsZero() && e.IssuedAt.Before(submitted.Add(-clockLeeway)) || e.IssuedAt.After(e.SeenAt.Add(clockLeeway)) {
+		flags = append(flags, FlagClock)
+	}
+	for _, a := range append(slices.Clone(e.Recipients), e.About) {
+		for _, to := range m.To {
+			// the domain is lower case in every Address
+			if a.Equal(to.Address) && a != to.Address && !slices.Contains(flags, FlagCase) {
+				flags = append(flags, FlagCase)
+			}
+		}
+	}
+	return flags
 }
 
 func known(k contracts.EvidenceKind) bool {
