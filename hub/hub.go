@@ -91,13 +91,13 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 	if h.ledger, err = ledger.Open(ctx, h.store, cfg.Ledger, ledger.Options{Clock: h.clock, Secret: h.secret}); err != nil {
 		return nil, err
 	}
-	if h.archive, err = archive.Open(cfg.Archive, h.store); err != nil {
+	if h.archive, err = archive.Open(ctx, cfg.Archive, h.store); err != nil {
 		return nil, err
 	}
 	if err = h.openAdapters(ctx, kinds); err != nil {
 		return nil, err
 	}
-	if h.feed, err = feed.Open(ctx, h.store, folder{h}, h.ledger, cfg.Events, feed.Options{Clock: h.clock, Log: h.log}); err != nil {
+	if h.feed, err = feed.Open(ctx, h.store, folder{h}, h.ledger, cfg.Events, feed.Options{Clock: h.clock, Log: h.log, Archive: h.archive}); err != nil {
 		return nil, err
 	}
 	h.box, err = outbox.Open(ctx, h.store, h.ledger, h.feed, desk{h}, cfg.Tickets, outbox.Options{
@@ -173,8 +173,11 @@ func (h *Hub) Work(ctx context.Context) error {
 	}
 	run("outbox", func() error { return h.box.Work(ctx) })
 	for _, name := range slices.Sorted(maps.Keys(h.instances)) {
-		if f, ok := h.instances[name].adapter.(contracts.Feeder); ok {
-			run("feed "+name, func() error { return h.feed.Run(ctx, name, f) })
+		switch a := h.instances[name].adapter.(type) {
+		case contracts.Sources: // also where it is a Feeder: one mailbox must not hold up the others
+			run("feed "+name, func() error { return h.feed.RunSources(ctx, name, a.Sources()) })
+		case contracts.Feeder:
+			run("feed "+name, func() error { return h.feed.Run(ctx, name, a) })
 		}
 	}
 	run("refusals", func() error { return h.sumRefusals(ctx) })

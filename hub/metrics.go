@@ -15,6 +15,7 @@ import (
 
 	"raccordo/contracts"
 	"raccordo/hub/call"
+	"raccordo/hub/feed"
 )
 
 // A MetricsConfig is where Prometheus reads. The operators' socket serves the same page.
@@ -122,7 +123,11 @@ var (
 	gBreaker    = gauge{"raccordo_breaker", "1 for the phase in which each instance's breaker is.", []string{"instance", "phase"}}
 	gPlaces     = gauge{"raccordo_places", "Exchanges in flight and at most (0: no limit), by instance.", []string{"instance", "which"}}
 	gCallers    = gauge{"raccordo_calls_in_flight", "Calls in flight, by calling service.", []string{"service"}}
-	gHeard      = gauge{"raccordo_events_heard_timestamp_seconds", "Beginning of the last reading of an instance's events that went through.", []string{"instance"}}
+	gHeard      = gauge{"raccordo_events_heard_timestamp_seconds", "Beginning of the last reading that went through, by instance and configured source (a mailbox).", []string{"instance", "source"}}
+	gLag        = gauge{"raccordo_events_lag_seconds", "How long ago that was; since the start where there was none.", []string{"instance", "source"}}
+	gFailing    = gauge{"raccordo_events_failures", "Readings in a row that failed.", []string{"instance", "source"}}
+	gRead       = gauge{"raccordo_events_read_total", "Events read that were not known.", []string{"instance", "source"}}
+	gAside      = gauge{"raccordo_events_set_aside_total", "Of these, set aside as faulty.", []string{"instance", "source"}}
 	gWAL        = gauge{"raccordo_store_wal_bytes", "Size of the write-ahead log.", nil}
 	gFree       = gauge{"raccordo_store_free_bytes", "Free disk.", nil}
 	gLow        = gauge{"raccordo_store_low", "1 while new work is refused for want of free disk.", nil}
@@ -135,7 +140,7 @@ var (
 // Describe names every gauge.
 func (s stand) Describe(ch chan<- *prometheus.Desc) {
 	for _, g := range []gauge{
-		gTickets, gOldest, gDue, gLots, gWorkers, gBreaker, gPlaces, gCallers, gHeard,
+		gTickets, gOldest, gDue, gLots, gWorkers, gBreaker, gPlaces, gCallers, gHeard, gLag, gFailing, gRead, gAside,
 		gWAL, gFree, gLow, gBroken, gQueue, gRecovered, gUnreadable,
 	} {
 		ch <- g.desc()
@@ -157,12 +162,8 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 		places := in.limiter.State()
 		set(gPlaces, float64(places.Taken), name, "taken")
 		set(gPlaces, float64(places.Places), name, "limit")
-		if _, feeds := in.adapter.(contracts.Feeder); feeds {
-			if at := h.feed.Heard(name); !at.IsZero() {
-				set(gHeard, float64(at.UnixMilli())/1000, name)
-			}
-		}
 	}
+	s.sources(ch)
 	for service, n := range h.admission.InFlight() {
 		set(gCallers, float64(n), service)
 	}
@@ -195,6 +196,26 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	set(gLots, float64(t.Lots))
 	set(gWorkers, float64(t.InFlight), "busy")
 	set(gWorkers, float64(t.Workers), "all")
+}
+
+// sources tells how the reading of each mailbox stands. Their names are configured, so that there are not more of them
+// than somebody has written down.
+func (s stand) sources(ch chan<- prometheus.Metric) {
+	tell := func(g gauge, kind prometheus.ValueType, v float64, of feed.Stat) {
+		ch <- prometheus.MustNewConstMetric(g.desc(), kind, v, of.Instance, of.Source)
+	}
+	now := s.h.clock.Now()
+	for _, of := range s.h.feed.Stats() {
+		heard := of.Since
+		if !of.Heard.IsZero() {
+			heard = of.Heard
+			tell(gHeard, prometheus.GaugeValue, float64(heard.UnixMilli())/1000, of)
+		}
+		tell(gLag, prometheus.GaugeValue, max(now.Sub(heard), 0).Seconds(), of)
+		tell(gFailing, prometheus.GaugeValue, float64(of.Failures), of)
+		tell(gRead, prometheus.CounterValue, float64(of.Read), of)
+		tell(gAside, prometheus.CounterValue, float64(of.Aside), of)
+	}
 }
 
 func oneIf(b bool) float64 {

@@ -64,7 +64,11 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`raccordo_places\{instance="inad",which="limit"\} 8`,
 		`raccordo_tickets\{state="done"\} 1`,
 		`raccordo_ticket_oldest_seconds 0`,
-		`raccordo_events_heard_timestamp_seconds\{instance="pec"\} [1-9]`,
+		`raccordo_events_heard_timestamp_seconds\{instance="pec",source=".*"\} [1-9]`,
+		`raccordo_events_lag_seconds\{instance="pec",source=".*"\} [0-9]`,
+		`raccordo_events_read_total\{instance="pec",source=".*"\} [1-9]`,
+		`raccordo_events_set_aside_total\{instance="pec",source=".*"\} 0`,
+		`raccordo_events_failures\{instance="pec",source=".*"\} 0`,
 		`raccordo_store_wal_bytes [1-9]`, `raccordo_store_free_bytes [1-9]`,
 		`raccordo_store_low 0`, `raccordo_store_broken 0`, `raccordo_recovering 0`, `raccordo_stand_unreadable 0`,
 	} {

@@ -1,8 +1,12 @@
-// Package archive keeps proofs outside the database: content-addressed files, sealed, erasable by law. A proof's address
-// is the SHA-256 of its plain bytes, which is what entries and events carry; erasing the file leaves the evidence that
-// it was there.
+// Package archive keeps proofs: content-addressed, sealed, erasable by law. A proof's address is the SHA-256 of its plain
+// bytes, which is what entries and events carry; erasing the proof leaves the evidence that it was there.
 //
-// A file is a mark of the format, a random file id, and frames: a length of four bytes (big-endian) and a sealed chunk of
+// There are two places for them. Small ones that come with an event (Ready) are rows of a table of the archive's own, so
+// that they are kept in the very commit that keeps what they prove. All others (Keep) are files outside of the database,
+// on the disk before anything refers to them. Whoever opens, erases, seals anew or walks need not know which: a digest in
+// both places is one proof.
+//
+// A row is sealed for its digest. A file is a mark of the format, a random file id, and frames: a length of four bytes (big-endian) and a sealed chunk of
 // up to 64 KiB of plain bytes. Each chunk is sealed for the place "file id, number", so that memory stays bounded and no
 // chunk can be swapped or moved to another file unnoticed; that none is missing, and that the file is the one it is named
 // for, shows when the digest of what was read is compared with the address at the end.
@@ -20,6 +24,7 @@ import (
 	"syscall"
 
 	"raccordo/contracts"
+	"raccordo/hub/store"
 )
 
 // A Sealer seals bytes for a place (a table and a row); the store is one.
@@ -28,7 +33,15 @@ type Sealer interface {
 	Unseal(table, row string, sealed []byte) ([]byte, error)
 }
 
-// A Yielder is a Sealer that keeps some disk back for what is owed, and can give it back when the disk is full. Whether
+// A Store seals, and holds the small proofs.
+type Store interface {
+	Sealer
+	Migrate(ctx context.Context, room string, steps []string) error
+	Read(ctx context.Context, fn func(*store.View) error) error
+	Write(ctx context.Context, class store.Class, fn func(*store.Tx) error) error
+}
+
+// A Yielder is a Store that keeps some disk back for what is owed, and can give it back when the disk is full. Whether
 // there was something to give is the answer. The store is one: a proof belongs to a receipt that must be settled.
 type Yielder interface {
 	Yield(ctx context.Context) bool
@@ -36,15 +49,18 @@ type Yielder interface {
 
 const tempDir = "tmp"
 
-// An Archive is a folder of sealed files. It is safe for concurrent use.
+// An Archive is a table and a folder of sealed files. It is safe for concurrent use.
 type Archive struct {
-	dir    string
-	sealer Sealer
+	dir   string
+	store Store
 }
 
-// Open opens the archive in a folder, makes it when it is missing, and clears away what a crash left half written. One
-// process may have it; the store's lock sees to that when both are opened together.
-func Open(dir string, sealer Sealer) (*Archive, error) {
+// Open opens the archive in a store and a folder, makes it when it is missing, and clears away what a crash left half
+// written. One process may have it; the store's lock sees to that.
+func Open(ctx context.Context, dir string, st Store) (*Archive, error) {
+	if err := st.Migrate(ctx, "archive", []string{schema1}); err != nil {
+		return nil, err
+	}
 	temp := filepath.Join(dir, tempDir)
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, unavailable("open", err)
@@ -58,12 +74,17 @@ func Open(dir string, sealer Sealer) (*Archive, error) {
 			return nil, unavailable("open", err)
 		}
 	}
-	return &Archive{dir: dir, sealer: sealer}, nil
+	return &Archive{dir: dir, store: st}, nil
 }
 
 // Keep stores what r gives, sealed and on the disk for certain when it returns, and gives the digest of the plain bytes.
 // More than limit bytes are Invalid. A failure, whichever, leaves nothing behind. The same bytes again are kept once.
 func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts.Sum, error) {
+	return a.keep(ctx, r, limit, func(sum contracts.Sum) bool { return a.hasRow(sum) })
+}
+
+// keep is Keep; a file of which known says that it is kept elsewhere is dropped.
+func (a *Archive) keep(ctx context.Context, r io.Reader, limit int64, known func(contracts.Sum) bool) (contracts.Sum, error) {
 	var f *os.File
 	err := a.try(ctx, func() (err error) {
 		f, err = os.CreateTemp(filepath.Join(a.dir, tempDir), "keep-*") // mode 0600
@@ -73,6 +94,10 @@ func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts
 		return contracts.Sum{}, unavailable("keep", err)
 	}
 	sum, err := a.write(ctx, f, r, limit)
+	if err == nil && known(sum) {
+		_ = f.Close()
+		return sum, unavailable("keep", os.Remove(f.Name()))
+	}
 	if err == nil {
 		err = unavailable("keep", f.Sync())
 	}
@@ -89,10 +114,10 @@ func (a *Archive) Keep(ctx context.Context, r io.Reader, limit int64) (contracts
 	return sum, nil
 }
 
-// try tries a step once more where the disk was full and the sealer could make room.
+// try tries a step once more where the disk was full and the store could make room.
 func (a *Archive) try(ctx context.Context, step func() error) error {
 	err := step()
-	if y, ok := a.sealer.(Yielder); ok && errors.Is(err, syscall.ENOSPC) && y.Yield(ctx) {
+	if y, ok := a.store.(Yielder); ok && errors.Is(err, syscall.ENOSPC) && y.Yield(ctx) {
 		return step()
 	}
 	return err
@@ -117,26 +142,37 @@ func (a *Archive) place(temp string, sum contracts.Sum) error {
 }
 
 // Open gives the plain bytes of a proof; NotFound when it was never kept or has been erased. Reading fails, with
-// Internal, where the file was changed; at the latest at its end, so the bytes are proof only once io.EOF has come.
+// Internal, where what is kept was changed; at the latest at its end, so the bytes are proof only once io.EOF has come.
 func (a *Archive) Open(sum contracts.Sum) (io.ReadCloser, error) {
-	f, err := os.Open(a.path(sum))
-	if errors.Is(err, os.ErrNotExist) {
+	row, known, err := a.openRow(sum)
+	if known && err == nil {
+		return row, nil
+	}
+	f, ferr := os.Open(a.path(sum))
+	switch {
+	case ferr == nil:
+		return newReader(a.store, f, sum)
+	case err != nil: // the row is all there is, or would be
+		return nil, err
+	case errors.Is(ferr, os.ErrNotExist):
 		return nil, contracts.Errorf(contracts.NotFound, "open proof %s: it was never kept here, or has been erased", sum)
 	}
-	if err != nil {
-		return nil, unavailable("open proof", err)
-	}
-	return newReader(a.sealer, f, sum)
+	return nil, unavailable("open proof", ferr)
 }
 
 // Has reports whether a proof is there; what it holds is not read.
-func (a *Archive) Has(sum contracts.Sum) bool {
+func (a *Archive) Has(sum contracts.Sum) bool { return a.hasRow(sum) || a.hasFile(sum) }
+
+func (a *Archive) hasFile(sum contracts.Sum) bool {
 	_, err := os.Stat(a.path(sum))
 	return err == nil
 }
 
-// Erase removes a proof for good; erasing one that is not there is no error.
-func (a *Archive) Erase(sum contracts.Sum) error {
+// Erase removes a proof for good, from both places; erasing one that is not there is no error.
+func (a *Archive) Erase(ctx context.Context, sum contracts.Sum) error {
+	if err := a.eraseRow(ctx, sum); err != nil {
+		return err
+	}
 	path := a.path(sum)
 	err := os.Remove(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -148,23 +184,35 @@ func (a *Archive) Erase(sum contracts.Sum) error {
 	return unavailable("erase proof", err)
 }
 
-// Rewrap seals a proof again, with the newest key.
+// Rewrap seals a proof again, with the newest key. It must not run beside an Erase of the same proof.
 func (a *Archive) Rewrap(ctx context.Context, sum contracts.Sum) error {
-	r, err := a.Open(sum)
+	inTable, err := a.rewrapRow(ctx, sum)
+	if err != nil || inTable && !a.hasFile(sum) {
+		return err
+	}
+	f, err := os.Open(a.path(sum))
+	if err != nil {
+		return contracts.Errorf(contracts.NotFound, "rewrap proof %s: it was never kept here, or has been erased", sum)
+	}
+	r, err := newReader(a.store, f, sum)
 	if err != nil {
 		return err
 	}
-	defer r.Close() // only read from
-	info, err := os.Stat(a.path(sum))
+	defer func() { _ = r.Close() }() // only read from
+	info, err := f.Stat()
 	if err != nil {
 		return unavailable("rewrap proof", err)
 	}
-	_, err = a.Keep(ctx, r, info.Size()) // plain bytes are fewer than sealed ones
+	_, err = a.keep(ctx, r, info.Size(), func(contracts.Sum) bool { return false }) // plain bytes are fewer than sealed ones
 	return err
 }
 
-// Walk calls fn with the address of each proof, folder by folder, until fn fails or ctx ends.
+// Walk calls fn with the address of each proof, once, until fn fails or ctx ends: the rows in the order in which they were
+// kept, then the files folder by folder.
 func (a *Archive) Walk(ctx context.Context, fn func(contracts.Sum) error) error {
+	if err := a.walkRows(ctx, fn); err != nil {
+		return err
+	}
 	folders, err := os.ReadDir(a.dir)
 	if err != nil {
 		return unavailable("walk", err)
@@ -182,8 +230,8 @@ func (a *Archive) Walk(ctx context.Context, fn func(contracts.Sum) error) error 
 				return contracts.AsError(err)
 			}
 			var sum contracts.Sum
-			if sum.UnmarshalText([]byte(file.Name())) != nil {
-				continue // not ours
+			if sum.UnmarshalText([]byte(file.Name())) != nil || a.hasRow(sum) {
+				continue // not ours, or told already
 			}
 			if err := fn(sum); err != nil {
 				return err

@@ -38,7 +38,7 @@ func keys(t testing.TB) *store.Store {
 func open(t testing.TB) (*archive.Archive, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "archive")
-	a, err := archive.Open(dir, keys(t))
+	a, err := archive.Open(context.Background(), dir, keys(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestErasedIsGone(t *testing.T) {
 	a, dir := open(t)
 	sum := keep(t, a, []byte("proof"))
 	for range 2 {
-		if err := a.Erase(sum); err != nil {
+		if err := a.Erase(context.Background(), sum); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestAChangedFileIsNoProof(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "archive")
-			a, err := archive.Open(dir, s)
+			a, err := archive.Open(context.Background(), dir, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestAChangedFileIsNoProof(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := a.Erase(other); err != nil {
+			if err := a.Erase(context.Background(), other); err != nil {
 				t.Fatal(err)
 			}
 			sum := keep(t, a, plain)
@@ -232,7 +232,7 @@ func TestOpeningClearsWhatACrashLeft(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tmp", "keep-123"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := archive.Open(dir, keys(t)); err != nil {
+	if _, err := archive.Open(context.Background(), dir, keys(t)); err != nil {
 		t.Fatal(err)
 	}
 	if left := files(t, dir); len(left) != 1 || !strings.HasSuffix(left[0], sum.String()) {
@@ -248,7 +248,7 @@ func TestManyKeepAndEraseAtOnce(t *testing.T) {
 			for j := range 8 {
 				sum := keep(t, a, bytes.Repeat([]byte{byte(j)}, 1000)) // eight proofs, by all
 				if i%4 == 0 {
-					if err := a.Erase(sum); err != nil {
+					if err := a.Erase(context.Background(), sum); err != nil {
 						t.Error(err)
 					}
 				}
@@ -288,7 +288,7 @@ func TestKeepingMuchTakesLittleMemory(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	s := keys(f)
 	dir := filepath.Join(f.TempDir(), "archive")
-	a, err := archive.Open(dir, s)
+	a, err := archive.Open(context.Background(), dir, s)
 	if err != nil {
 		f.Fatal(err)
 	}

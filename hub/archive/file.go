@@ -58,7 +58,7 @@ func (a *Archive) write(ctx context.Context, f *os.File, r io.Reader, limit int6
 		}
 		h.Write(chunk[:size])
 		table, row := place(id, n)
-		sealed, err := a.sealer.Seal(table, row, chunk[:size])
+		sealed, err := a.store.Seal(table, row, chunk[:size])
 		if err != nil {
 			return sum, err
 		}

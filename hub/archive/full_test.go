@@ -18,7 +18,7 @@ import (
 
 // yielder is a store on a full disk that has something to give back.
 type yielder struct {
-	archive.Sealer
+	archive.Store
 	yield func() bool
 }
 
@@ -39,7 +39,7 @@ func TestAProofFindsRoomOnAFullDiskOutOfTheReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	yields := 0
-	a, err := archive.Open(filepath.Join(dir, "proofs"), yielder{keys(t), func() bool { yields++; return os.Remove(reserve) == nil }})
+	a, err := archive.Open(context.Background(), filepath.Join(dir, "proofs"), yielder{keys(t), func() bool { yields++; return os.Remove(reserve) == nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 // A Config is what a person writes about events.
 type Config struct {
-	// Batch is how many events are kept by one transaction.
+	// Batch is how many events are kept by one transaction at most; big ones fill it earlier.
 	Batch int `yaml:"batch"`
 	// PullFor is how long one reading of a far side may take.
 	PullFor time.Duration `yaml:"pull_for"`

@@ -22,10 +22,18 @@ type Ledger interface {
 	Append(tx *store.Tx, e contracts.Entry) (contracts.Entry, error)
 }
 
+// An Archive keeps the raw bytes of events.
+type Archive interface {
+	// Ready seals bytes, outside of any transaction, and gives the function that keeps them within one, which may be
+	// called more than once.
+	Ready(ctx context.Context, raw []byte) (sum contracts.Sum, keep func(*store.Tx) error, err error)
+}
+
 // Options is what the program hands in.
 type Options struct {
-	Clock contracts.Clock // nil: the system's
-	Log   *slog.Logger    // nil: nothing is logged
+	Clock   contracts.Clock // nil: the system's
+	Log     *slog.Logger    // nil: nothing is logged
+	Archive Archive         // nil: an event with raw bytes is an error, and stays unread
 }
 
 // A Feed keeps events.
@@ -36,18 +44,18 @@ type Feed struct {
 	cfg    Config
 	clock  contracts.Clock
 	log    *slog.Logger
+	proofs Archive
+	turns  chan struct{} // held while a batch is made ready and kept, never while a far side is read
 
 	mu      sync.Mutex
 	news    chan struct{} // closed and replaced when events were kept
-	pullers map[string]*puller
-	heard   map[string]time.Time
+	pullers map[origin]*puller
+	swept   time.Time
 }
 
-// A puller is where one instance's reading stands.
-type puller struct {
-	busy bool
-	next time.Time
-}
+// writers is how many sources make ready and keep a batch at the same time: one is being committed while the next is
+// sealed. More would only swell the group commit, in which tickets wait to be settled.
+const writers = 2
 
 // Open prepares the tables. It starts nothing: Run does. Nothing is folded before the first Pull or Adopt.
 func Open(ctx context.Context, s *store.Store, folder Folder, l Ledger, cfg Config, opt Options) (*Feed, error) {
@@ -55,8 +63,8 @@ func Open(ctx context.Context, s *store.Store, folder Folder, l Ledger, cfg Conf
 		return nil, &contracts.Error{Kind: contracts.Invalid, System: "hub", Operation: "open events", Err: err}
 	}
 	f := &Feed{
-		store: s, folder: folder, ledger: l, cfg: cfg, clock: opt.Clock, log: opt.Log,
-		news: make(chan struct{}), pullers: map[string]*puller{}, heard: map[string]time.Time{},
+		store: s, folder: folder, ledger: l, cfg: cfg, clock: opt.Clock, log: opt.Log, proofs: opt.Archive,
+		turns: make(chan struct{}, writers), news: make(chan struct{}), pullers: map[origin]*puller{},
 	}
 	if f.clock == nil {
 		f.clock = contracts.SystemClock{}

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"raccordo/contracts"
@@ -18,7 +18,9 @@ const (
 	maxData = 1 << 20 // bytes of an event's Data; what is bigger belongs into the archive
 	inData  = "feed_event"
 
-	sweepEvery = time.Hour
+	// batchBytes is how much data and raw bytes go into one transaction, save that one event is always taken: the
+	// writer must not be busy for long with what one source has told.
+	batchBytes = 4 << 20
 )
 
 // A record is an event made ready to be kept.
@@ -26,101 +28,187 @@ type record struct {
 	contracts.Event
 	sealed []byte
 	proof  []byte
+	raws   []func(*store.Tx) error // keep the raw bytes
 	place  string
 	reason string
 }
 
+// A tally is what became of a batch.
+type tally struct{ fresh, aside int }
+
 // Pull reads what an instance's far side has told since the cursor, keeps it and folds it. It reports how many events
 // came that were not known.
 func (f *Feed) Pull(ctx context.Context, instance string, from contracts.Feeder) (n int, err error) {
-	n, _, err = f.pull(ctx, instance, from)
+	return f.PullSource(ctx, instance, "", from)
+}
+
+// PullSource is Pull for one of an instance's sources.
+func (f *Feed) PullSource(ctx context.Context, instance, source string, from contracts.Feeder) (n int, err error) {
+	f.mu.Lock()
+	p := f.puller(origin{instance, source})
+	f.mu.Unlock()
+	n, _, err = f.pull(ctx, p, from)
 	return n, err
 }
 
 // pull is Pull, and tells besides whether there may be more at once: something came that was not known, or that was and
 // moved the cursor. A mailbox that was renumbered is read through what is known to what is not.
-func (f *Feed) pull(ctx context.Context, instance string, from contracts.Feeder) (n int, more bool, err error) {
+func (f *Feed) pull(ctx context.Context, p *puller, from contracts.Feeder) (n int, more bool, err error) {
 	began := f.clock.Now()
-	var cursor contracts.Cursor
-	err = f.store.Read(ctx, func(v *store.View) error {
-		err := v.QueryRow(`SELECT cursor FROM feed_cursor WHERE source = ?`, instance).Scan(&cursor)
-		if noRows(err) {
-			cursor, err = nil, nil
-		}
-		return err
-	})
+	cursor, err := f.cursor(ctx, p.origin)
 	if err != nil {
 		return 0, false, fmt.Errorf("pull events: read cursor: %w", err)
 	}
-	events, next, err := f.read(ctx, instance, from, cursor)
+	events, next, err := f.read(ctx, p.origin, from, cursor)
 	if err != nil {
 		return 0, false, err
 	}
-	records := make([]record, len(events))
-	for i, e := range events {
-		if records[i], err = f.prepare(instance, e); err != nil {
-			return 0, false, err
-		}
-	}
 	moved := string(next) != string(cursor)
-	for first := true; len(records) > 0 || first && moved; first = false {
-		batch := records[:min(f.cfg.Batch, len(records))]
-		records = records[len(batch):]
-		var fresh int
-		err := f.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
-			var err error
-			if fresh, err = f.keepAll(tx, instance, batch); err != nil || len(records) > 0 {
-				return err
+	for left := events; len(left) > 0 || moved; {
+		batch := left[:f.cut(left)]
+		left = left[len(batch):]
+		move := func(tx *store.Tx) error {
+			if len(left) > 0 {
+				return nil
 			}
-			return setCursor(tx, instance, next)
-		})
+			return setCursor(tx, p.origin, next)
+		}
+		done, err := f.keep(ctx, p.instance, batch, move)
 		if err != nil {
 			return n, false, fmt.Errorf("pull events: %w", err)
 		}
-		n += fresh
+		n += done.fresh
+		f.mu.Lock()
+		p.stat.Read += uint64(done.fresh)
+		p.stat.Aside += uint64(done.aside)
+		f.mu.Unlock()
+		if len(left) == 0 {
+			break
+		}
 	}
 	more = n > 0 || moved && len(events) > 0
 	if !more {
 		f.mu.Lock()
-		f.heard[instance] = began
+		p.stat.Heard = began
 		f.mu.Unlock()
 	}
 	return n, more, nil
 }
 
+func (f *Feed) cursor(ctx context.Context, o origin) (cursor contracts.Cursor, err error) {
+	err = f.store.Read(ctx, func(v *store.View) error {
+		err := v.QueryRow(`SELECT cursor FROM feed_cursor WHERE source = ?`, o.key()).Scan(&cursor)
+		if noRows(err) {
+			cursor, err = nil, nil
+		}
+		return err
+	})
+	return cursor, err
+}
+
+// cut is how many of the events go into the next transaction.
+func (f *Feed) cut(events []contracts.Event) int {
+	size := 0
+	for i, e := range events[:min(f.cfg.Batch, len(events))] {
+		size += len(e.Data)
+		for _, raw := range e.Raw {
+			size += len(raw)
+		}
+		if size > batchBytes {
+			return max(i, 1)
+		}
+	}
+	return min(f.cfg.Batch, len(events))
+}
+
+// keep makes a batch ready and keeps it, in one transaction and in its turn.
+func (f *Feed) keep(ctx context.Context, instance string, batch []contracts.Event, move func(*store.Tx) error) (done tally, err error) {
+	select {
+	case f.turns <- struct{}{}:
+		defer func() { <-f.turns }()
+	case <-ctx.Done():
+		return done, contracts.Errorf(contracts.Canceled, "given up before its turn: %w", context.Cause(ctx))
+	}
+	records := make([]record, len(batch))
+	for i, e := range batch {
+		if records[i], err = f.prepare(ctx, instance, e); err != nil {
+			return done, err
+		}
+	}
+	err = f.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+		var err error
+		if done, err = f.keepAll(tx, instance, records); err != nil {
+			return err
+		}
+		return move(tx)
+	})
+	return done, err
+}
+
 // read asks the adapter, which must not be able to bring the hub down.
-func (f *Feed) read(ctx context.Context, instance string, from contracts.Feeder, cursor contracts.Cursor) (events []contracts.Event, next contracts.Cursor, err error) {
+func (f *Feed) read(ctx context.Context, o origin, from contracts.Feeder, cursor contracts.Cursor) (events []contracts.Event, next contracts.Cursor, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.PullFor)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = f.fault(contracts.Internal, "pull events", "the adapter of %s panicked (%T)", instance, p)
+			err = f.fault(contracts.Internal, "pull events", "the adapter of %s panicked (%T)", o.key(), p)
 		}
 	}()
 	return from.Feed(ctx, cursor)
 }
 
 // prepare checks and seals an event, outside of the transaction.
-func (f *Feed) prepare(instance string, e contracts.Event) (record, error) {
-	e.Source, e.Owner, e.Seq = instance, "", 0
+func (f *Feed) prepare(ctx context.Context, instance string, e contracts.Event) (record, error) {
+	raws := e.Raw
+	e.Source, e.Owner, e.Seq, e.Raw = instance, "", 0, nil
 	r := record{Event: e, place: placeKept}
+	if err := f.ready(ctx, &r, raws); err != nil {
+		return r, err
+	}
 	switch {
 	case e.ID == "" || len(e.ID) > maxID || len(e.Kind) > maxID || len(e.Ref) > maxID || len(e.Subject) > maxID:
 		// Set aside under a name of our own, so that neither it nor its repetition holds up what comes behind.
-		sum := contracts.SumOf([]byte(e.ID + sep + e.Kind + sep + e.Ref + sep + string(e.Data)))
+		sum := contracts.SumOf(fmt.Appendf(nil, "%s"+sep+"%s"+sep+"%s"+sep+"%s"+sep+"%x", e.ID, e.Kind, e.Ref, e.Data, r.Proof))
 		r.ID, r.Kind, r.Ref, r.Subject = "faulty:"+sum.String(), "faulty", "", ""
 		r.Data, r.place, r.reason = nil, placeFaulty, fmt.Sprintf("it has no ID, or a field longer than %d bytes", maxID)
 	case len(e.Data) > maxData:
 		r.Data, r.place, r.reason = nil, placeFaulty, fmt.Sprintf("its data has %d bytes, the limit is %d", len(e.Data), maxData)
+	case r.place == placeFaulty: // for its raw bytes
 	case e.Ref == "":
 		r.Data, r.place = nil, placeForeign
 	}
 	var err error
-	if r.proof, err = packSums(e.Proof); err != nil {
+	if r.proof, err = packSums(r.Proof); err != nil {
 		return r, err
 	}
 	r.sealed, err = f.store.Seal(inData, sealRow(instance, r.ID), r.Data)
 	return r, err
+}
+
+// ready makes an event's raw bytes ready to be kept. What the adapter should not have given so is kept none the less, and
+// found by its digest: the event is set aside, its bytes may be the only ones there are.
+func (f *Feed) ready(ctx context.Context, r *record, raws [][]byte) error {
+	if len(raws) == 0 {
+		return nil
+	}
+	if f.proofs == nil {
+		return f.fault(contracts.Internal, "pull events", "an event has raw bytes, and there is no archive")
+	}
+	for _, raw := range raws {
+		sum, keep, err := f.proofs.Ready(ctx, raw)
+		if err != nil {
+			return err
+		}
+		r.raws = append(r.raws, keep)
+		if len(raw) > contracts.MaxRaw {
+			r.place, r.reason = placeFaulty, fmt.Sprintf("its raw bytes are %d, the limit is %d", len(raw), contracts.MaxRaw)
+		}
+		if !slices.Contains(r.Proof, sum) {
+			r.Proof = append(slices.Clip(r.Proof), sum)
+			r.place, r.reason = placeFaulty, "its proofs do not name its raw bytes"
+		}
+	}
+	return nil
 }
 
 const sep = "\x1f"
@@ -128,26 +216,35 @@ const sep = "\x1f"
 func sealRow(source, id string) string { return source + sep + id }
 
 // keepAll keeps and folds a batch; what is known already is passed over.
-func (f *Feed) keepAll(tx *store.Tx, instance string, batch []record) (fresh int, err error) {
+func (f *Feed) keepAll(tx *store.Tx, instance string, batch []record) (done tally, err error) {
+	now := f.clock.Now()
 	for i := range batch {
 		r := batch[i] // a copy: this may run again
-		seq, err := insert(tx, &r, f.clock.Now())
+		seq, err := insert(tx, &r, now)
 		if err != nil {
-			return 0, err
+			return done, err
 		}
 		if seq == 0 {
 			continue
 		}
-		fresh++
+		for _, keep := range r.raws {
+			if err := keep(tx); err != nil {
+				return done, err
+			}
+		}
 		if err := f.fold(tx, instance, seq, &r); err != nil {
-			return 0, err
+			return done, err
+		}
+		done.fresh++
+		if r.place == placeFaulty {
+			done.aside++
 		}
 	}
-	if fresh > 0 {
+	if done.fresh > 0 {
 		tx.Flush()
 		tx.After(f.announce)
 	}
-	return fresh, nil
+	return done, nil
 }
 
 // fold folds an event that has just been kept, or that had waited, and notes where it stands now.
@@ -206,8 +303,8 @@ func insert(tx *store.Tx, r *record, now time.Time) (seq int64, err error) {
 	return seq, nil
 }
 
-func setCursor(tx *store.Tx, instance string, next contracts.Cursor) error {
-	_, err := tx.Exec(`INSERT INTO feed_cursor (source, cursor) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET cursor = excluded.cursor`, instance, []byte(next))
+func setCursor(tx *store.Tx, o origin, next contracts.Cursor) error {
+	_, err := tx.Exec(`INSERT INTO feed_cursor (source, cursor) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET cursor = excluded.cursor`, o.key(), []byte(next))
 	if err != nil {
 		return fmt.Errorf("move cursor: %w", err)
 	}
@@ -219,105 +316,4 @@ func packSums(sums []contracts.Sum) ([]byte, error) {
 		return nil, nil
 	}
 	return json.Marshal(sums)
-}
-
-// Run pulls an instance's events until ctx ends: again at once while something comes, then every from.Every(), and with a
-// growing wait while the reading fails.
-func (f *Feed) Run(ctx context.Context, instance string, from contracts.Feeder) error {
-	p := &puller{busy: true}
-	f.mu.Lock()
-	if f.pullers[instance] != nil {
-		f.mu.Unlock()
-		return f.fault(contracts.Conflict, "pull events", "the events of %s are already being read", instance)
-	}
-	f.pullers[instance] = p
-	f.mu.Unlock()
-	defer func() {
-		f.mu.Lock()
-		delete(f.pullers, instance)
-		f.mu.Unlock()
-	}()
-	every := max(from.Every(), time.Second)
-	var wait time.Duration
-	var swept time.Time
-	for failures := 0; ; {
-		_, more, err := f.pull(ctx, instance, from)
-		if ctx.Err() != nil {
-			return nil
-		}
-		switch {
-		case err != nil:
-			failures++
-			wait = backoff(every, f.cfg.BackoffMax, failures, contracts.AsError(err).After)
-			f.log.Warn("feed: events could not be read", slog.String("instance", instance), slog.Int("failures", failures),
-				slog.Duration("again_in", wait), slog.Any("error", err))
-		case more:
-			failures, wait = 0, 0
-		default:
-			failures, wait = 0, every
-			if now := f.clock.Now(); now.Sub(swept).Abs() >= sweepEvery {
-				swept = now
-				f.sweep(ctx)
-			}
-		}
-		if wait > 0 {
-			if err := f.sleep(ctx, p, wait); err != nil {
-				return nil
-			}
-		}
-	}
-}
-
-// sleep waits on the clock, marked as quiet; but no longer in real time than it would have under a clock that nobody set
-// back, or receipts would lie unread for as long as it was.
-func (f *Feed) sleep(ctx context.Context, p *puller, wait time.Duration) error {
-	next := f.clock.Now().Add(wait)
-	f.mu.Lock()
-	p.busy, p.next = false, next
-	f.mu.Unlock()
-	atMost, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	_ = contracts.Sleep(atMost, f.clock, next) // whichever comes first
-	f.mu.Lock()
-	p.busy = true
-	f.mu.Unlock()
-	return ctx.Err()
-}
-
-// backoff grows from every to most with full jitter above every, so that readers of one far side drift apart.
-func backoff(every, most time.Duration, failures int, after time.Duration) time.Duration {
-	bound := every
-	for range min(failures, 20) {
-		bound = min(2*bound, max(most, every))
-	}
-	wait := every
-	if bound > every {
-		wait += time.Duration(rand.Int64N(int64(bound - every)))
-	}
-	return max(wait, min(after, 24*time.Hour))
-}
-
-// Idle reports whether no reading is under way or due at the clock's present instant, and when the next is (zero: none
-// will be).
-func (f *Feed) Idle() (next time.Time, quiet bool) {
-	now := f.clock.Now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, p := range f.pullers {
-		if p.busy || !p.next.After(now) {
-			return time.Time{}, false
-		}
-		if next.IsZero() || p.next.Before(next) {
-			next = p.next
-		}
-	}
-	return next, true
-}
-
-// Heard is the beginning of the last reading of an instance that brought nothing new, and did not move on either: what had been told by then is
-// known. Zero: there was none since this process began.
-func (f *Feed) Heard(instance string) time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.heard[instance]
 }

@@ -93,7 +93,7 @@ func (f *Feed) Story(ctx context.Context, ref string) ([]contracts.Event, error)
 
 // Tell keeps an event of the hub's own. One that was told before, by its ID, is passed over.
 func (f *Feed) Tell(tx *store.Tx, e contracts.Event) error {
-	r, err := f.prepare("hub", e)
+	r, err := f.prepare(context.Background(), "hub", e)
 	if err != nil {
 		return err
 	}
@@ -248,6 +248,22 @@ func (f *Feed) scan(q store.Querier, text string, args ...any) (events []contrac
 		events, reasons = append(events, e), append(reasons, reason)
 	}
 	return events, reasons, rows.Err()
+}
+
+const sweepEvery = time.Hour
+
+// sweepNow sweeps if nobody has for an hour.
+func (f *Feed) sweepNow(ctx context.Context) {
+	now := f.clock.Now()
+	f.mu.Lock()
+	due := now.Sub(f.swept).Abs() >= sweepEvery
+	if due {
+		f.swept = now
+	}
+	f.mu.Unlock()
+	if due {
+		f.sweep(ctx)
+	}
 }
 
 // sweep deletes what is beyond its retention, a bounded number at a time.

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
+	"raccordo/hub/archive"
 	"raccordo/hub/feed"
 	"raccordo/hub/store"
 )
@@ -69,6 +71,7 @@ type rig struct {
 	path   string
 	clock  *clock
 	store  *store.Store
+	proofs *archive.Archive
 	folder *folder
 	ledger *ledger
 	cfg    feed.Config
@@ -109,9 +112,37 @@ func (r *rig) open() {
 	if err := r.store.Migrate(context.Background(), "test", []string{`CREATE TABLE folded (line TEXT)`}); err != nil {
 		r.Fatal(err)
 	}
-	if r.feed, err = feed.Open(context.Background(), r.store, r.folder, r.ledger, r.cfg, feed.Options{Clock: r.clock}); err != nil {
+	if r.proofs, err = archive.Open(context.Background(), filepath.Join(filepath.Dir(r.path), "proofs"), r.store); err != nil {
 		r.Fatal(err)
 	}
+	opt := feed.Options{Clock: r.clock, Archive: r.proofs}
+	if r.feed, err = feed.Open(context.Background(), r.store, r.folder, r.ledger, r.cfg, opt); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// reopen closes the store and opens all of it again.
+func (r *rig) reopen() {
+	r.Helper()
+	if err := r.store.Close(); err != nil {
+		r.Fatal(err)
+	}
+	r.open()
+}
+
+// copied is a rig, to be opened, on a copy of the database's files as they are now: what a process that dies now leaves.
+func (r *rig) copied() *rig {
+	there := &rig{TB: r.TB, path: filepath.Join(r.TempDir(), "hub.db"), clock: r.clock, ledger: &ledger{}, cfg: r.cfg, folder: r.folder}
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(r.path + suffix)
+		if err != nil && !os.IsNotExist(err) {
+			r.Error(err)
+		}
+		if err := os.WriteFile(there.path+suffix, b, 0o600); err != nil {
+			r.Error(err)
+		}
+	}
+	return there
 }
 
 func (r *rig) folded() (all []string) {
