@@ -263,9 +263,9 @@ type Carrier interface {
 	Send(ctx context.Context, m Message) (Dispatch, error)
 }
 
-// OpSend hands a message over. One lane per sender role: at most one of its messages in flight at a time.
+// OpSend hands a message over. One pool per sender role: as many of its messages are in flight as it has mailboxes free.
 var OpSend = contracts.NewOp[Message, Dispatch]("delivery.send", contracts.Once).InLane(func(m Message) contracts.Lane {
-	return contracts.Lane{Name: m.Sender, Rule: contracts.Keyed}
+	return contracts.Lane{Name: m.Sender, Rule: contracts.Pooled}
 })
 
 // Ops lists the operations of this need.

@@ -198,7 +198,7 @@ func TestSendIsOnceAndInItsSendersLane(t *testing.T) {
 	if len(delivery.Ops()) != 1 || delivery.OpSend.Effect != contracts.Once {
 		t.Error("sending may be repeated, or is not listed")
 	}
-	if l := delivery.OpSend.LaneOf(message(t)); l != (contracts.Lane{Name: "centrale", Rule: contracts.Keyed}) {
+	if l := delivery.OpSend.LaneOf(message(t)); l != (contracts.Lane{Name: "centrale", Rule: contracts.Pooled}) {
 		t.Errorf("lane %v", l)
 	}
 }

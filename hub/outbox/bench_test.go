@@ -58,10 +58,10 @@ func TestWhatIsAskedAtEveryTurnReadsAnIndex(t *testing.T) {
 	}
 }
 
-// fill brings the queue to n tickets, by multiplying one that was submitted.
-func fill(b *testing.B, r *rig, n int) {
+// fill brings the queue to n tickets, by multiplying the first that is submitted.
+func fill(b testing.TB, r *rig, first *contracts.Call, n int) {
 	b.Helper()
-	r.submit(newCall(opRead, "first", ask{Who: "a"}))
+	r.submit(first)
 	const cols = `version, op, effect, owner, purpose, pin, at, solo, grp, lane, rule, pos, head, state, tries, ready, rank, next, due,
 		since, ended, recheck, lease, fence, beat, departed, lot, heard, moved, digest, digest_key, answer, err, redacted`
 	err := r.store.Write(context.Background(), store.Accept, func(tx *store.Tx) error {
@@ -89,7 +89,7 @@ func BenchmarkClaim(b *testing.B) {
 			bind, _ := says(opRead, answers)
 			r.desk.bind("inad", bind)
 			r.open()
-			fill(b, r, n)
+			fill(b, r, newCall(opRead, "first", ask{Who: "a"}), n)
 			var took []time.Duration
 			for b.Loop() {
 				began := time.Now()
@@ -115,6 +115,57 @@ func BenchmarkClaim(b *testing.B) {
 	}
 	if few, many := medians[1_000], medians[500_000]; few > 0 && many > 0 {
 		b.Logf("claiming with 500,000 queued takes %.2f times what it takes with 1,000", float64(many)/float64(few))
+	}
+}
+
+// BenchmarkClaimPooled is BenchmarkClaim for one pool of eight places, beside a pool of as many tickets none of whose places
+// is free, and for one turn at which nothing is free at all.
+func BenchmarkClaimPooled(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		free int
+	}{{"eight places", 8}, {"no place", 0}} {
+		medians := map[int]time.Duration{}
+		for _, n := range []int{1_000, 500_000} {
+			b.Run(fmt.Sprint(c.name, "/", n), func(b *testing.B) {
+				r := newRig(b)
+				m := newMailboxes(r.clock, map[string]int{"free": c.free, "full": 0})
+				r.desk.bind("pec", m.binding(func(context.Context, string, ask) (reply, error) { return reply{}, nil }))
+				r.open()
+				fill(b, r, pooled("free", "first"), n)
+				err := r.store.Write(context.Background(), store.Accept, func(tx *store.Tx) error {
+					_, err := tx.Exec(`UPDATE outbox_ticket SET grp = replace(grp, 'free', 'full'), lane = replace(lane, 'free', 'full') WHERE n % 2 = 0`)
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+				var took []time.Duration
+				for b.Loop() {
+					began := time.Now()
+					got, err := r.box.Claim(context.Background(), 8)
+					took = append(took, time.Since(began))
+					if err != nil || got != c.free {
+						b.Fatalf("claimed %d: %v", got, err)
+					}
+					b.StopTimer()
+					err = r.store.Write(context.Background(), store.Accept, func(tx *store.Tx) error {
+						_, err := tx.Exec(`UPDATE outbox_ticket SET state = 'queued' WHERE state = 'running'`)
+						return err
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.StartTimer()
+				}
+				slices.Sort(took)
+				medians[n] = took[len(took)/2]
+				b.ReportMetric(float64(medians[n].Microseconds()), "median-µs")
+			})
+		}
+		if few, many := medians[1_000], medians[500_000]; few > 0 && many > 0 {
+			b.Logf("a turn with %s and 500,000 queued takes %.2f times what it takes with 1,000", c.name, float64(many)/float64(few))
+		}
 	}
 }
 

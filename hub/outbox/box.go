@@ -93,6 +93,7 @@ type Box struct {
 	working bool
 	jobs    map[jobKey]*job
 	paused  map[string]time.Time
+	shunned map[int64]int // how many places in a row refused a pooled ticket
 	waiting map[string]map[chan struct{}]struct{}
 
 	stopping atomic.Bool         // Work is draining
@@ -114,7 +115,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	b := &Box{
 		store: s, ledger: l, teller: t, desk: d, cfg: cfg, clock: opt.Clock, log: opt.Log, lease: opt.Lease, shared: opt.Shared,
 		mono: opt.mono, jitter: opt.jitter, bell: make(chan struct{}, 1), jobs: map[jobKey]*job{},
-		paused: map[string]time.Time{}, foreign: map[string]sighting{}, waiting: map[string]map[chan struct{}]struct{}{},
+		paused: map[string]time.Time{}, shunned: map[int64]int{}, foreign: map[string]sighting{}, waiting: map[string]map[chan struct{}]struct{}{},
 	}
 	if b.clock == nil {
 		b.clock = contracts.SystemClock{}
@@ -132,7 +133,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	if b.jitter == nil {
 		b.jitter = jitter
 	}
-	if err := s.Migrate(ctx, "outbox", []string{schema1}); err != nil {
+	if err := s.Migrate(ctx, "outbox", []string{schema1, schema2}); err != nil {
 		return nil, fmt.Errorf("open tickets: %w", err)
 	}
 	if err := b.takeOver(ctx, opt.Recovered); err != nil {

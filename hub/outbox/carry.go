@@ -38,11 +38,22 @@ func (b *Box) carryOne(ctx context.Context, j *job) {
 		b.settle(j, b.cannot(j, errNoForm))
 		return
 	}
+	if j.place != nil {
+		ctx = contracts.WithPlace(ctx, j.place.Name)
+	}
 	answer, err := b.exchange(ctx, j, c, b.desk.Do)
+	if j.place != nil { // it is free before the answer is stored
+		j.place.used = err == nil || !b.desk.Refused(err)
+		j.place.release()
+		b.ring()
+	}
 	if err != nil && contracts.KindOf(err) == contracts.Internal && j.trail.sent() {
 		j.row.departed = j.effect == contracts.Write // what is our own fault says nothing of what has left
 	}
 	v := b.judge(&j.row, c, bind, answer, err, j.departed.Load())
+	if j.place != nil {
+		v = b.spread(j, v, err)
+	}
 	b.settle(j, v)
 }
 

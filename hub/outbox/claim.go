@@ -23,6 +23,7 @@ type job struct {
 	trail                       trail
 	departed                    atomic.Bool
 	list                        *lot // a list: row holds its id, op and instance
+	place                       *place
 	cancel                      context.CancelCauseFunc
 	commit                      context.Context // outlives the exchange: what became of it can still be stored
 	began, seen                 time.Duration   // monotonic: its start, and the last sign of life that was stored
@@ -46,6 +47,7 @@ func (j *job) key() jobKey {
 type candidate struct {
 	rank, next, n int64
 	lot           *gathering // a list to be made
+	place         *place     // the place that was reserved for it
 }
 
 // A plan is what is due, and when the next thing will be.
@@ -54,42 +56,52 @@ type plan struct {
 	lots     []string
 	resolve  []int64
 	singles  []candidate
-	next     int64 // the earliest instant at which something more falls due; never: none
-	inFlight bool  // a ticket is running
+	pooled   []candidate // each with its place: they take no worker's
+	next     int64       // the earliest instant at which something more falls due; never: none
+	inFlight bool        // a ticket is running
 }
 
 func (p *plan) due() bool {
-	return p.promote || len(p.lots) > 0 || len(p.resolve) > 0 || len(p.singles) > 0
+	return p.promote || p.some()
 }
+
+func (p *plan) some() bool { return len(p.lots)+len(p.resolve)+len(p.singles)+len(p.pooled) > 0 }
 
 func (p *plan) note(at int64) { p.next = min(p.next, at) }
 
-// survey finds what is due, at most max of each sort. Its cost depends on max and on the number of groups and paused
-// lanes, not on how many tickets are queued.
-func (b *Box) survey(q store.Querier, now int64, max int) (*plan, error) {
-	p := &plan{next: never}
+// survey finds what is due, at most max of each sort, and reserves places for what is pooled. Its cost depends on max and
+// on the number of groups, places and paused lanes, not on how many tickets are queued.
+func (b *Box) survey(q store.Querier, now int64, max int) (p *plan, err error) {
+	p = &plan{next: never}
+	defer func() {
+		if err != nil {
+			p.giveBack()
+		}
+	}()
 	var rank int64
-	err := q.QueryRow(selectWake).Scan(&rank)
+	err = q.QueryRow(selectWake).Scan(&rank)
 	switch {
 	case err == nil && rank <= now:
 		p.promote = true
 	case err == nil:
 		p.note(rank)
 	case !noRows(err):
-		return nil, fmt.Errorf("survey: %w", err)
+		return p, fmt.Errorf("survey: %w", err)
 	}
 	if until := b.recheckUntil.Load(); until > now && b.store.Recovered() {
 		p.note(until) // then the recovery is over
 	}
-	if err := b.surveyLots(q, p, now, max); err != nil {
-		return nil, err
-	}
-	if err := b.surveyUncertain(q, p, now, max); err != nil {
-		return nil, err
+	if max > 0 {
+		if err := b.surveyLots(q, p, now, max); err != nil {
+			return p, err
+		}
+		if err := b.surveyUncertain(q, p, now, max); err != nil {
+			return p, err
+		}
 	}
 	groups, err := readyGroups(q)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	paused := b.pauses()
 	for _, g := range groups {
@@ -98,7 +110,7 @@ func (b *Box) survey(q store.Querier, now int64, max int) (*plan, error) {
 			continue
 		}
 		if err := b.surveyGroup(q, p, g, now, max, paused); err != nil {
-			return nil, err
+			return p, err
 		}
 	}
 	slices.SortFunc(p.singles, func(x, y candidate) int {
@@ -151,8 +163,14 @@ const (
 // surveyGroup adds what one group offers.
 func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int, paused map[string]int64) error {
 	bind := b.desk.Binding(g.op, g.at)
+	if g.pool != "" && bind != nil && bind.Reserve != nil {
+		return b.surveyPool(q, p, g, bind, now, paused)
+	}
+	if max == 0 {
+		return nil
+	}
 	limit := int64(never)
-	if bind != nil && bind.List != nil && (!g.solo || bind.Do == nil) {
+	if g.pool == "" && bind != nil && bind.List != nil && (!g.solo || bind.Do == nil) {
 		near, err := b.surveyList(q, p, g, bind, now)
 		if err != nil {
 			return err
@@ -194,6 +212,10 @@ func (b *Box) pause(r *row, until time.Time) {
 	if key == "" {
 		key = pauseKey(r.op, r.at)
 	}
+	b.pauseUntil(key, until)
+}
+
+func (b *Box) pauseUntil(key string, until time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if until.After(b.paused[key]) {
@@ -228,10 +250,22 @@ func (b *Box) promote(ctx context.Context) error {
 	})
 }
 
-// claim takes up to room pieces of work for this process's workers, in one transaction.
+// claim takes the pooled tickets of the plan and up to room other pieces of work, in one transaction. Places that it did
+// not use are given back.
 func (b *Box) claim(ctx context.Context, p *plan, room int) (jobs []*job, err error) {
 	err = b.store.Write(ctx, store.Start, func(tx *store.Tx) error {
 		jobs = jobs[:0]
+		room := room
+		for _, c := range p.pooled {
+			j, err := b.claimOne(tx, c.n)
+			if err := taken(&jobs, j, err); err != nil {
+				return err
+			}
+			if j != nil {
+				j.place = c.place
+				room++ // it takes none
+			}
+		}
 		for _, id := range p.lots {
 			if len(jobs) == room {
 				return nil
@@ -269,9 +303,13 @@ func (b *Box) claim(ctx context.Context, p *plan, room int) (jobs []*job, err er
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		jobs = nil
 	}
-	return jobs, nil
+	for _, j := range jobs {
+		p.keep(j.place)
+	}
+	p.giveBack()
+	return jobs, err
 }
 
 // taken adds a job that was won; one that somebody else took, or that has changed since the survey, is passed over.
@@ -311,7 +349,7 @@ func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.lane != "" {
+	if r.ordered() {
 		r.head = false
 		if err := hold(tx, r.lane, r.id); err != nil {
 			return nil, err

@@ -40,6 +40,11 @@ func (b *Box) Claim(ctx context.Context, room int) (int, error) {
 		return 0, err
 	}
 	jobs, err := b.claim(ctx, p, room)
+	for _, j := range jobs {
+		if j.place != nil {
+			j.place.release()
+		}
+	}
 	return len(jobs), err
 }
 

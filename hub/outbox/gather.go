@@ -117,7 +117,7 @@ func (b *Box) makeLot(tx *store.Tx, g *gathering) (*job, error) {
 	for _, r := range rows {
 		r.state, r.lease, r.lot, r.departed = contracts.StateRunning, "", l.id, false
 		r.fence++
-		if r.lane != "" {
+		if r.ordered() {
 			r.head = false
 			if err := hold(tx, r.lane, r.id); err != nil {
 				return nil, fmt.Errorf("gather: %w", err)

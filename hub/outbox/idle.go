@@ -27,6 +27,9 @@ func (b *Box) Idle() (next time.Time, quiet bool) {
 				return err
 			}
 			var n int64
+			if p.giveBack() { // somebody may have looked for a place in between
+				defer b.ring()
+			}
 			err = v.QueryRow(selectRunning).Scan(&n)
 			p.inFlight = err == nil
 			if noRows(err) {

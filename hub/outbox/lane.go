@@ -38,7 +38,7 @@ func (l *lane) save(tx *store.Tx) error {
 // free lets go of the lane that holder held, and chooses the next head. Every transaction that changes a ticket's place
 // in its lane (put, claimed, put back, let through, settled) ends with it.
 func free(tx *store.Tx, key string, rule contracts.LaneRule, holder string) error {
-	if key == "" {
+	if key == "" || rule == contracts.Pooled {
 		return nil
 	}
 	l, err := loadLane(tx, key)

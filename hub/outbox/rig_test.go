@@ -75,7 +75,7 @@ var errOurs = errors.New("our own limit")
 
 func newDesk() *desk {
 	d := &desk{ops: map[string]*contracts.OpInfo{}, routes: map[string][]string{}, bindings: map[string]*contracts.Binding{}}
-	for _, op := range []*contracts.OpInfo{opRead.OpInfo, opWrite.OpInfo, opOnce.OpInfo, opKeyed.OpInfo, opStrict.OpInfo} {
+	for _, op := range []*contracts.OpInfo{opRead.OpInfo, opWrite.OpInfo, opOnce.OpInfo, opKeyed.OpInfo, opStrict.OpInfo, opPooled.OpInfo} {
 		d.ops[op.Name] = op
 	}
 	return d

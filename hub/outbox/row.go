@@ -112,7 +112,10 @@ func (r *row) save(tx *store.Tx, now int64) error {
 // derive sets what follows from the rest.
 func (r *row) derive(now int64) {
 	r.grp = groupKey(r.op, r.at, r.owner, r.purpose, r.solo)
-	if r.lane == "" {
+	if r.rule == contracts.Pooled {
+		r.grp = poolKey(r.op, r.at, r.lane)
+	}
+	if !r.ordered() {
 		r.head = true
 	}
 	r.ready = r.next <= now
@@ -125,10 +128,11 @@ func (r *row) derive(now int64) {
 // sep keeps the parts of a key apart; names from configuration and code hold no control characters.
 const sep = "\x1f"
 
-// A group is what may be gathered into one list, and what is paused together.
+// A group is what may be gathered into one list, and what is paused together; or all tickets of one pool.
 type group struct {
 	key, op, at, owner, purpose string
 	solo                        bool
+	pool                        string // the name of a pooled lane
 }
 
 func groupKey(op, at, owner, purpose string, solo bool) string {
@@ -139,12 +143,18 @@ func groupKey(op, at, owner, purpose string, solo bool) string {
 	return strings.Join([]string{op, at, owner, purpose, s}, sep)
 }
 
+// poolKey is the group of a pool's tickets, whoever owns them: the most urgent of them takes the next place.
+func poolKey(op, at, lane string) string {
+	_, pool, _ := strings.Cut(lane, sep)
+	return groupKey(op, at, "", "", true) + sep + pool
+}
+
 func parseGroup(key string) group {
-	p := strings.SplitN(key, sep, 5)
-	for len(p) < 5 {
+	p := strings.SplitN(key, sep, 6) // a pool's name comes from a request, and may hold anything
+	for len(p) < 6 {
 		p = append(p, "")
 	}
-	return group{key: key, op: p[0], at: p[1], owner: p[2], purpose: p[3], solo: p[4] == "1"}
+	return group{key: key, op: p[0], at: p[1], owner: p[2], purpose: p[3], solo: p[4] == "1", pool: p[5]}
 }
 
 // laneKey makes a lane's name unique: lanes of different operations are different lanes.
@@ -154,6 +164,9 @@ func laneKey(op string, l contracts.Lane) string {
 	}
 	return op + sep + l.Name
 }
+
+// ordered reports whether the ticket shares a lane of which one at a time may go.
+func (r *row) ordered() bool { return r.lane != "" && r.rule != contracts.Pooled }
 
 func (r *row) laneOf() contracts.Lane {
 	_, name, _ := strings.Cut(r.lane, sep)

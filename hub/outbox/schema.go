@@ -101,3 +101,12 @@ CREATE TABLE outbox_mark (
 	value INTEGER NOT NULL
 ) WITHOUT ROWID;
 `
+
+// schema2 makes a pool of what was stored while delivery.send still kept one message of a sender in flight at a time
+// (contracts.Keyed): its tickets are heads, all of them, in the group of their pool.
+const schema2 = `
+UPDATE outbox_ticket SET rule = 3, head = 1,
+	grp = op || char(31) || at || char(31) || char(31) || char(31) || '1' || char(31) || substr(lane, instr(lane, char(31)) + 1)
+	WHERE op = 'delivery.send' AND rule = 1;
+DELETE FROM outbox_lane WHERE substr(lane, 1, 14) = 'delivery.send' || char(31);
+`

@@ -38,7 +38,7 @@ func (b *Box) Work(ctx context.Context) error {
 	defer breakOff(nil)
 	last, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
-	w := &crew{b: b, places: make(chan struct{}, b.cfg.Workers), ctx: flight, last: last}
+	w := &crew{b: b, tokens: make(chan struct{}, b.cfg.Workers), ctx: flight, last: last}
 	stopBeat := make(chan struct{})
 	beating := make(chan struct{})
 	go func() {
@@ -57,16 +57,17 @@ func (b *Box) Work(ctx context.Context) error {
 	return err
 }
 
-// A crew is the workers: as many goroutines as there are jobs, as many jobs as there are places.
+// A crew is the workers: as many goroutines as there are jobs. Pooled jobs are as many as their places; for each other
+// one a worker's token has been taken.
 type crew struct {
 	b      *Box
 	ctx    context.Context // of exchanges; ends when they are broken off
 	last   context.Context // of what is stored about them
-	places chan struct{}
+	tokens chan struct{}
 	wg     sync.WaitGroup
 }
 
-// start runs a job; a place has been taken for it.
+// start runs a job.
 func (w *crew) start(j *job) {
 	b := w.b
 	ctx, cancel := context.WithCancelCause(w.ctx)
@@ -87,28 +88,28 @@ func (w *crew) start(j *job) {
 				delete(b.jobs, j.key())
 			}
 			b.mu.Unlock()
+			if j.place != nil {
+				j.place.release()
+			} else {
+				<-w.tokens
+			}
 			end()
-			<-w.places
 			b.ring()
 		}()
 		b.carry(ctx, j)
 	}()
 }
 
-// dispatch claims work for the free places until ctx ends.
+// dispatch claims work for free workers and free places until ctx ends.
 func (b *Box) dispatch(ctx context.Context, w *crew) {
 	var lastSweep time.Time
 	for ctx.Err() == nil {
-		room := w.reserve(ctx)
-		if room == 0 {
-			return
-		}
+		room := w.reserve()
 		if now := b.clock.Now(); now.Sub(lastSweep).Abs() >= sweepEvery {
 			lastSweep = now
 			b.sweep(ctx)
 		}
 		used, next, err := b.pass(ctx, w, room)
-		w.release(room - used)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			b.log.Warn("outbox: no work can be claimed now", slog.Any("error", err))
@@ -120,17 +121,11 @@ func (b *Box) dispatch(ctx context.Context, w *crew) {
 	}
 }
 
-// reserve waits for a place and takes all that are free; zero when ctx ended.
-func (w *crew) reserve(ctx context.Context) (room int) {
-	select {
-	case w.places <- struct{}{}:
-		room++
-	case <-ctx.Done():
-		return 0
-	}
+// reserve takes the tokens of all workers that are free.
+func (w *crew) reserve() (room int) {
 	for {
 		select {
-		case w.places <- struct{}{}:
+		case w.tokens <- struct{}{}:
 			room++
 		default:
 			return room
@@ -140,14 +135,15 @@ func (w *crew) reserve(ctx context.Context) (room int) {
 
 func (w *crew) release(n int) {
 	for range n {
-		<-w.places
+		<-w.tokens
 	}
 }
 
-// pass looks once at what is due and starts what there is room for. used counts work of any sort, so that another look
-// follows at once.
+// pass looks once at what is due and starts what there is room for: room tokens have been taken. used counts work of any
+// sort, so that another look follows at once.
 func (b *Box) pass(ctx context.Context, w *crew, room int) (used int, next int64, err error) {
 	defer b.begin()()
+	defer func() { w.release(room) }()
 	var p *plan
 	err = b.store.Read(ctx, func(v *store.View) (err error) {
 		p, err = b.survey(v, b.now(), room)
@@ -158,11 +154,12 @@ func (b *Box) pass(ctx context.Context, w *crew, room int) (used int, next int64
 	}
 	if p.promote {
 		if err := b.promote(ctx); err != nil {
+			p.giveBack()
 			return 0, 0, err
 		}
 		b.ring()
 	}
-	if len(p.lots)+len(p.resolve)+len(p.singles) == 0 {
+	if !p.some() {
 		return 0, p.next, nil
 	}
 	jobs, err := b.claim(ctx, p, room)
@@ -170,6 +167,9 @@ func (b *Box) pass(ctx context.Context, w *crew, room int) (used int, next int64
 		return 0, 0, err
 	}
 	for _, j := range jobs {
+		if j.place == nil {
+			room--
+		}
 		w.start(j)
 	}
 	if len(jobs) == 0 { // others were quicker
