@@ -3,10 +3,9 @@ package mail
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
-
-	"raccordo/contracts"
 )
 
 const maxFolders = 500
@@ -58,25 +57,32 @@ func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 	return found, nil
 }
 
-// FindIn opens a folder and looks for messages whose header field holds any of the values, 50 at most; it gives at most
-// limit. A folder that is not there or not for us is Invalid or Denied.
+const perSearch = 25 // values in one SEARCH: servers bound the length of a command
+
+// FindIn opens a folder and looks for messages whose header field holds any of the values; it gives at most limit. A
+// folder that is not there or not for us is Invalid or Denied.
 func (s *Session) FindIn(folder, header string, values []string, limit int) ([]Place, error) {
-	if len(values) == 0 || len(values) > 50 {
-		return nil, contracts.Errorf(contracts.Internal, "imap search: %d values", len(values))
-	}
 	validity, err := s.Open(folder)
 	if err != nil {
 		return nil, err
 	}
-	uids, err := s.search(anyOf(header, values), 0, limit)
-	if err != nil {
-		return nil, err
+	var found []Place
+	for some := range slices.Chunk(values, perSearch) {
+		uids, err := s.search(anyOf(header, some), 0, limit-len(found))
+		if err != nil {
+			return nil, err
+		}
+		for _, uid := range uids {
+			found = append(found, Place{Folder: folder, Validity: validity, UID: uid})
+		}
 	}
-	places := make([]Place, len(uids))
-	for i, uid := range uids {
-		places[i] = Place{Folder: folder, Validity: validity, UID: uid}
-	}
-	return places, nil
+	return found, nil
+}
+
+// Older lists UIDs of the open folder beyond after, ascending and at most limit: of messages that came before a day, by
+// the server's own zone, and whose header field holds value.
+func (s *Session) Older(than time.Time, header, value string, after uint32, limit int) ([]uint32, error) {
+	return s.search(&imap.SearchCriteria{Before: than.AddDate(0, 0, 1), Header: []imap.SearchCriteriaHeaderField{{Key: header, Value: value}}}, after, limit)
 }
 
 // anyOf builds a balanced tree of ORs: servers bound how deep a search may nest.

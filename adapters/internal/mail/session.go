@@ -126,11 +126,11 @@ func (s *Session) Use(ctx context.Context) error {
 	return s.wakeUp()
 }
 
-// Rest lets go of the context, and where the server can tell of news (IDLE, RFC 2177) has it do so for the folder that is
-// open. After an error the session is of no more use.
-func (s *Session) Rest() error {
+// Rest lets go of the context. If the session is to listen, and the server can tell of news (IDLE, RFC 2177), it is asked
+// to, for the folder that is open. After an error the session is of no more use.
+func (s *Session) Rest(listen bool) error {
 	defer s.leave()
-	if s.hint == nil || s.folder == "" || !s.client.Caps().Has(imap.CapIdle) {
+	if !listen || s.hint == nil || s.folder == "" || !s.client.Caps().Has(imap.CapIdle) {
 		return nil
 	}
 	return s.lieDown()
