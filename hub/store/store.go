@@ -13,7 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite" // and the driver
 
 	"raccordo/contracts"
 )
@@ -42,6 +42,8 @@ type Store struct {
 	wrote    chan struct{} // closed when the writer's goroutine has ended
 	fresh    bool          // made by this Open
 	backedUp bool          // the writer's goroutine alone
+
+	copying *sqlite.Backup // the writer's goroutine alone
 
 	wal  *os.File     // the write-ahead log, for forcing it to the disk; the writer's goroutine alone
 	sync func() error // forces it; replaced in tests

@@ -60,6 +60,7 @@ func (m *member) result(err error) error {
 // write is the writer's goroutine.
 func (s *Store) write() {
 	defer close(s.wrote)
+	defer func() { _ = s.endCopy() }() // whoever waits for it hears that the store is closed
 	for {
 		runtime.Gosched() // those whom the last group woke join this one, instead of waiting a commit longer
 		group := s.queue.take(s.cfg.MaxGroup)
@@ -170,8 +171,7 @@ func (s *Store) commit(group []*member) error {
 		}
 	}
 	if len(good) == 0 {
-		s.rollback()
-		return nil
+		return s.commitNothing(ctx)
 	}
 	for _, f := range finish {
 		tx := Tx{c: s.writer}
@@ -209,6 +209,19 @@ func (s *Store) commit(group []*member) error {
 		for _, fn := range m.tx.after {
 			fn()
 		}
+	}
+	return nil
+}
+
+// commitNothing ends a transaction of which every member was rolled back. While a copy is made it is committed instead,
+// unchanged as it is: after a rollback SQLite begins the copy anew, and under a steady stream of refusals it never ended.
+func (s *Store) commitNothing(ctx context.Context) error {
+	if s.copying == nil {
+		s.rollback()
+		return nil
+	}
+	if _, err := s.writer.exec(ctx, "COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
 }
