@@ -42,8 +42,8 @@ type Runner struct {
 
 	mu      sync.Mutex // guards what follows, and makes steps of tickets one at a time
 	tickets map[string]*ticket
-	cursor  contracts.Cursor
-	seen    map[string]bool // events, by ID
+	cursors map[string]contracts.Cursor // by source
+	seen    map[string]bool             // events, by ID
 	strays  []contracts.Event
 	faults  []error
 	serial  int
@@ -55,7 +55,7 @@ type Runner struct {
 func Direct(a contracts.Adapter, clock contracts.Clock, opts ...Option) *Runner {
 	r := &Runner{
 		adapter: a, clock: clock, horizon: 72 * time.Hour, tries: 3,
-		bindings: map[string]contracts.Binding{}, tickets: map[string]*ticket{}, seen: map[string]bool{},
+		bindings: map[string]contracts.Binding{}, tickets: map[string]*ticket{}, seen: map[string]bool{}, cursors: map[string]contracts.Cursor{},
 	}
 	for _, b := range a.Bindings() {
 		r.bindings[b.Op.Name] = b

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"raccordo/contracts"
@@ -178,34 +180,60 @@ func (r *Runner) resolve(ctx context.Context, tk *ticket) {
 	}
 }
 
-// poll reads the adapter's feed once and folds what it brought. It reports whether anything came, and how long the
-// adapter wants to be left alone otherwise.
+// poll reads the adapter's feed once, or that of each of its sources, and folds what it brought. It reports whether
+// anything came, and how long the adapter wants to be left alone otherwise.
 func (r *Runner) poll(ctx context.Context, tk *ticket) (moved bool, every time.Duration) {
-	f, ok := r.adapter.(contracts.Feeder)
-	if !ok || tk.binding.Fold == nil {
+	sources := r.sources()
+	if len(sources) == 0 || tk.binding.Fold == nil {
 		return false, firstWait
 	}
-	every = max(f.Every(), time.Second)
-	events, cursor, err := f.Feed(contracts.WithCaller(ctx, contracts.Caller{}), r.cursor)
-	if err != nil {
-		r.fault(fmt.Errorf("feed: %w", err))
-		return false, every
-	}
-	r.cursor = bytes.Clone(cursor)
-	for _, e := range events {
-		if r.seen[e.ID] {
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		f := sources[name]
+		if d := max(f.Every(), time.Second); every == 0 || d < every {
+			every = d
+		}
+		events, cursor, err := f.Feed(contracts.WithCaller(ctx, contracts.Caller{}), r.cursors[name])
+		if err != nil {
+			r.fault(fmt.Errorf("feed: %w", err))
 			continue
 		}
-		r.seen[e.ID] = true
-		moved = true
-		if to, ok := r.tickets[e.Ref]; ok && to.binding.Fold != nil {
-			r.fold(to, e)
-			to.pub.Next = time.Time{}
-		} else {
-			r.strays = append(r.strays, e)
+		r.cursors[name] = bytes.Clone(cursor)
+		for _, e := range events {
+			moved = r.hear(e) || moved
 		}
 	}
 	return moved, every
+}
+
+func (r *Runner) sources() map[string]contracts.Feeder {
+	switch a := r.adapter.(type) {
+	case contracts.Sources:
+		return a.Sources()
+	case contracts.Feeder:
+		return map[string]contracts.Feeder{"": a}
+	}
+	return nil
+}
+
+// hear takes an event to its ticket, once. Its raw bytes must be named by its proofs, as the hub demands.
+func (r *Runner) hear(e contracts.Event) (fresh bool) {
+	if r.seen[e.ID] {
+		return false
+	}
+	r.seen[e.ID] = true
+	for _, raw := range e.Raw {
+		if len(raw) > contracts.MaxRaw || !slices.Contains(e.Proof, contracts.SumOf(raw)) {
+			r.fault(fmt.Errorf("event %s: raw bytes that are too many, or not among its proofs", e.Kind))
+		}
+	}
+	e.Raw = nil
+	if to, ok := r.tickets[e.Ref]; ok && to.binding.Fold != nil {
+		r.fold(to, e)
+		to.pub.Next = time.Time{}
+	} else {
+		r.strays = append(r.strays, e)
+	}
+	return true
 }
 
 // fold moves a ticket by an event, twice, since a fold that is not pure gives two answers.
