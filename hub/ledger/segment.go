@@ -13,12 +13,9 @@ import (
 	"raccordo/contracts"
 )
 
-// ExportSegment writes the one segment that holds an entry, in the form of Export: whoever holds it and the public key
-// can tell that the entry stands in the chain, where, and that nothing in its segment was changed. It gives the segment's
-// head. NotFound: there is no such entry, or its segment was dropped as retention allows.
-func (l *Ledger) ExportSegment(ctx context.Context, w io.Writer, entry uint64) (Head, error) {
-	l.sweep.RLock()
-	defer l.sweep.RUnlock()
+// Segment gives the head of the segment that holds an entry; of the one that still grows, the head as it stands now.
+// NotFound: there is no such entry, or its segment was dropped as retention allows.
+func (l *Ledger) Segment(ctx context.Context, entry uint64) (Head, error) {
 	snap, err := l.snapshot(ctx)
 	if err != nil {
 		return Head{}, err
@@ -34,20 +31,27 @@ func (l *Ledger) ExportSegment(ctx context.Context, w io.Writer, entry uint64) (
 		if s.dropped {
 			return *h, contracts.Errorf(contracts.NotFound, "export ledger: segment %d was dropped", h.Segment)
 		}
-		return *h, l.exportOne(ctx, w, h)
+		return *h, nil
 	}
 	return Head{}, contracts.Errorf(contracts.NotFound, "export ledger: there is no entry %d", entry)
 }
 
-func (l *Ledger) exportOne(ctx context.Context, w io.Writer, h *Head) error {
+// ExportSegment writes one segment, as far as its head reaches, in the form of Export: whoever holds it and the public
+// key can tell which entries stand in it, where, and that none was changed.
+func (l *Ledger) ExportSegment(ctx context.Context, w io.Writer, h Head) error {
+	l.sweep.RLock()
+	defer l.sweep.RUnlock()
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(exportLine{Ledger: &exportStart{exportFormat, l.chain, l.clock.Now().Round(0).UTC(), l.signer.id}}); err != nil {
 		return err
 	}
-	n, err := l.exportSegment(ctx, enc, h)
+	n, err := l.exportSegment(ctx, enc, &h)
 	if err != nil {
 		return err
+	}
+	if n != h.Last-h.First+1 {
+		return contracts.Errorf(contracts.Internal, "export ledger: segment %d lacks entries; verify the ledger", h.Segment)
 	}
 	if err := enc.Encode(exportLine{End: &exportEnd{Segments: 1, Entries: n}}); err != nil {
 		return err

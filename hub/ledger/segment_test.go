@@ -14,7 +14,10 @@ func TestOneSegmentProvesItsEntries(t *testing.T) {
 	b.days(t, 3, 4)
 	for _, c := range []struct{ entry, segment, first, last uint64 }{{1, 1, 1, 4}, {6, 2, 5, 8}, {8, 2, 5, 8}, {12, 3, 9, 12}} {
 		var out bytes.Buffer
-		head, err := b.ExportSegment(t.Context(), &out, c.entry)
+		head, err := b.Segment(t.Context(), c.entry)
+		if err == nil {
+			err = b.ExportSegment(t.Context(), &out, head)
+		}
 		if err != nil || head.Segment != c.segment || head.Closed != (c.segment < 3) {
 			t.Fatalf("entry %d: %+v, %v", c.entry, head, err)
 		}
@@ -35,14 +38,18 @@ func TestOneSegmentProvesItsEntries(t *testing.T) {
 			t.Errorf("an altered entry was shown, or nothing was said: %v, saw %v", err, seen)
 		}
 	}
-	if _, err := b.ExportSegment(t.Context(), &bytes.Buffer{}, 13); contracts.KindOf(err) != contracts.NotFound {
+	if _, err := b.Segment(t.Context(), 13); contracts.KindOf(err) != contracts.NotFound {
 		t.Errorf("an entry that is not there: %v", err)
 	}
 	if _, err := b.Drop(t.Context(), 1, contracts.Caller{Service: "hub", Purpose: "operation"}, "retention"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.ExportSegment(t.Context(), &bytes.Buffer{}, 1); contracts.KindOf(err) != contracts.NotFound {
+	h, err := b.Segment(t.Context(), 1)
+	if contracts.KindOf(err) != contracts.NotFound {
 		t.Errorf("a dropped segment: %v", err)
+	}
+	if err := b.ExportSegment(t.Context(), &bytes.Buffer{}, h); err == nil {
+		t.Error("a segment without its entries is exported")
 	}
 }
 
