@@ -73,12 +73,6 @@ func check(account, reversePath string, paths []string, h header, body []byte, s
 	if name := forbidden(h, body, 0); name != "" {
 		return no("5.7.1", "allegato di tipo non ammesso", "no attachment of a blocked kind")
 	}
-	if slices.ContainsFunc(paths, func(p string) bool { return scenarioOf(p) == "noaccept" }) {
-		return no("5.7.1", "messaggio non accettabile", "scenario noaccept")
-	}
-	if slices.ContainsFunc(paths, func(p string) bool { return scenarioOf(p) == "noacceptvirus" }) {
-		return refusal{reason: Virus, code: "5.7.1", text: "rilevato Test.Signature", rule: "scenario noacceptvirus"}, false
-	}
 	return refusal{}, true
 }
 

@@ -16,7 +16,8 @@ import (
 type Quirks struct {
 	NoPreamble    bool // no text before the first boundary
 	SwapParts     bool // postacert.eml before daticert.xml
-	Unquoted      bool // file names and micalg as in 2026 samples: without quotes, folded after a trailing space
+	Unquoted      bool // file names and micalg as in 2026 samples: without quotes
+	Folded        bool // micalg on a line of its own, after a trailing space
 	BareText      bool // one text/plain part instead of the alternative
 	DateComment   bool // "Date: … +0100 (CET)"
 	ExtraHeaders  bool // X-REM-Subject and other fields to be ignored
@@ -43,7 +44,7 @@ type sheet struct {
 // prefix is the beginning of the subject, exact.
 func (d document) prefix() string {
 	virus := d.reason == Virus
-	switch d.kind {
+	switch d.shown() {
 	case Acceptance:
 		return "ACCETTAZIONE: "
 	case NonAcceptance:
@@ -73,45 +74,60 @@ func (d document) prefix() string {
 // markers are the fields that sort generated mail at a glance. They are outside the signature.
 func (d document) markers() []string {
 	var out []string
-	switch d.kind {
+	shown := d.shown()
+	switch shown {
 	case Transport:
 		out = append(out, "X-Trasporto: posta-certificata", "X-TipoRicevuta: "+d.receipt)
 	case Anomaly:
 		return []string{"X-Trasporto: errore"}
 	default:
-		out = append(out, "X-Ricevuta: "+string(d.kind))
+		out = append(out, "X-Ricevuta: "+string(shown))
 	}
-	if d.reason == Virus && (d.kind == NonAcceptance || d.kind == DeliveryError) {
+	if d.reason == Virus && (shown == NonAcceptance || shown == DeliveryError) {
 		out = append(out, "X-VerificaSicurezza: errore")
 	}
 	if d.kind == VirusFound {
 		out = append(out, "X-Mittente: "+d.message.Account)
 	}
-	if d.message.MessageID != "" {
+	if d.message.MessageID != "" && !d.noReference {
 		out = append(out, "X-Riferimento-Message-ID: "+d.message.MessageID)
 	}
 	return out
 }
 
-// render writes and signs the message. Altered changes a byte of the signed part after it was signed.
-func (s sheet) render(by *signer, variant Certificate, q Quirks, altered bool) ([]byte, error) {
-	digest, micalg := crypto.SHA256, "sha-256"
-	if variant == SHA1 {
+// render writes and signs the message.
+func (s sheet) render(by *signer, how shape) ([]byte, error) {
+	digest, micalg, q := crypto.SHA256, "sha-256", how.quirks
+	if how.certificate == SHA1 {
 		digest, micalg = crypto.SHA1, "sha1"
 	}
 	signed := s.mixed(q)
-	p7s, err := signDetached(signed, by, s.doc.at, digest, q.BER)
+	if how.spoil == "unsigned" {
+		var b bytes.Buffer
+		s.head(&b, q)
+		b.WriteString("MIME-Version: 1.0\r\n")
+		b.Write(signed)
+		return b.Bytes(), nil
+	}
+	at := s.doc.at
+	if how.certificate == ValidAtSigning {
+		at = by.leaf.NotAfter.AddDate(0, 0, -1)
+	}
+	p7s, err := signDetached(signed, by, at, digest, q.BER)
 	if err != nil {
 		return nil, fmt.Errorf("pec: sign receipt: %w", err)
 	}
-	if altered {
-		// One second later: still a well-formed document, and no longer the one that was signed.
-		s.doc.at = s.doc.at.Add(time.Second)
+	switch how.spoil {
+	case "altered":
+		s.doc = s.doc.betrayed()
 		signed = s.mixed(q)
+	case "badsig":
+		p7s[len(p7s)-walk(q.BER)] ^= 1
 	}
 	var b bytes.Buffer
 	boundary := s.boundary("firma")
-	s.head(&b, q, micalg, boundary)
+	s.head(&b, q)
+	s.signedType(&b, q, micalg, boundary)
 	if !q.NoPreamble {
 		b.WriteString("This is an S/MIME signed message\r\n")
 	}
@@ -130,6 +146,28 @@ func (s sheet) render(by *signer, variant Certificate, q Quirks, altered bool) (
 	return b.Bytes(), nil
 }
 
+// walk is how far from its end a byte of the signature's value lies: it is the last thing in the structure, before the
+// ends of the indefinite lengths.
+func walk(ber bool) int {
+	if ber {
+		return 6 + 8
+	}
+	return 8
+}
+
+// betrayed is a document changed for the better of whoever changed it: still well formed, and not what was signed.
+func (d document) betrayed() document {
+	switch d.kind {
+	case DeliveryError, Notice:
+		d.tipo, d.reason, d.detail = string(Delivery), NoError, ""
+	case NonAcceptance:
+		d.tipo, d.reason, d.detail = string(Acceptance), NoError, ""
+	default:
+		d.at = d.at.Add(time.Second)
+	}
+	return d
+}
+
 // legacy: both names of the signature's type are on the wire; the plain form uses the older.
 func (s sheet) legacy(q Quirks) string {
 	if q.Unquoted {
@@ -138,7 +176,7 @@ func (s sheet) legacy(q Quirks) string {
 	return "x-"
 }
 
-func (s sheet) head(b *bytes.Buffer, q Quirks, micalg, boundary string) {
+func (s sheet) head(b *bytes.Buffer, q Quirks) {
 	p := s.doc.issuer
 	from := s.from
 	if from == "" {
@@ -163,11 +201,19 @@ func (s sheet) head(b *bytes.Buffer, q Quirks, micalg, boundary string) {
 	if q.ExtraHeaders {
 		fmt.Fprintf(b, "X-REM-Subject: REM Evidence: %s\r\nX-MLTR-Uuid: %s\r\n", foldedWords(s.subject), token(s.id))
 	}
-	if q.Unquoted {
-		fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; micalg=%s; \r\n\tboundary=\"%s\"\r\n\r\n", micalg, boundary)
-		return
+}
+
+// signedType writes the type of the whole, and ends the header.
+func (s sheet) signedType(b *bytes.Buffer, q Quirks, micalg, boundary string) {
+	if !q.Unquoted {
+		micalg = `"` + micalg + `"`
 	}
-	fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/x-pkcs7-signature\";\r\n micalg=\"%s\"; boundary=\"%s\"\r\n\r\n", micalg, boundary)
+	fold := "\r\n "
+	if q.Folded {
+		fold = " \r\n\t"
+	}
+	fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/%spkcs7-signature\";%smicalg=%s; boundary=\"%s\"\r\n\r\n",
+		s.legacy(q), fold, micalg, boundary)
 }
 
 // mixed writes the bytes that are signed.

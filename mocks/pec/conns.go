@@ -78,6 +78,30 @@ func underlying(c net.Conn) *conn {
 	return ours
 }
 
+// An access is one session that is logged in, of either protocol.
+type access struct {
+	cut   func()
+	reads bool // by IMAP
+}
+
+// enter notes a session of an account; leave must follow.
+func (m *Mock) enter(address string, conn net.Conn, reads bool) *access {
+	a := &access{cut: func() { cut(conn) }, reads: reads}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sessions[address] == nil {
+		m.sessions[address] = make(map[*access]struct{})
+	}
+	m.sessions[address][a] = struct{}{}
+	return a
+}
+
+func (m *Mock) leave(address string, a *access) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions[address], a)
+}
+
 // cut resets the connection that c runs on.
 func cut(c net.Conn) {
 	if ours := underlying(c); ours != nil {

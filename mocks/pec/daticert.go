@@ -44,6 +44,19 @@ type document struct {
 	received  []string // ricezione, for taking charge
 	receipt   string   // completa, breve, sintetica
 	only      bool     // list only the failed recipient, as seen at providers
+
+	tipo        string // a tipo that the document has no right to; empty: its own
+	dress       Kind   // what the outer header says it is; empty: what it is
+	noMsgID     bool   // leave the client's Message-ID out of the XML
+	noReference bool   // and out of the outer header
+}
+
+// shown is the kind that the outer header tells.
+func (d document) shown() Kind {
+	if d.dress != "" {
+		return d.dress
+	}
+	return d.kind
 }
 
 // daticert writes the XML in the order of the grammar of RFC 6109 section 4.4.
@@ -51,7 +64,11 @@ func (d document) daticert(noReplyTo bool) []byte {
 	var b strings.Builder
 	m := d.message
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
-	b.WriteString(`<postacert tipo="` + string(d.kind) + `" errore="` + string(d.reason) + "\">\n    <intestazione>\n")
+	tipo := string(d.kind)
+	if d.tipo != "" {
+		tipo = d.tipo
+	}
+	b.WriteString(`<postacert tipo="` + tipo + `" errore="` + string(d.reason) + "\">\n    <intestazione>\n")
 	element(&b, 8, "mittente", m.Account)
 	for _, r := range m.Recipients {
 		if d.only && r.Address != d.recipient {
@@ -78,7 +95,7 @@ func (d document) daticert(noReplyTo bool) []byte {
 	element(&b, 12, "ora", d.at.Format("15:04:05"))
 	b.WriteString("        </data>\n")
 	element(&b, 8, "identificativo", m.ID)
-	if m.MessageID != "" {
+	if m.MessageID != "" && !d.noMsgID {
 		element(&b, 8, "msgid", m.MessageID)
 	}
 	if d.receipt != "" {

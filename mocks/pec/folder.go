@@ -13,6 +13,7 @@ import (
 // A folder is one IMAP mailbox. It is guarded by the store's lock. UIDs ascend in messages.
 type folder struct {
 	name       string
+	box        *mailbox
 	validity   uint32
 	next       uint32
 	subscribed bool
@@ -41,9 +42,9 @@ type view struct {
 	drop    func() // ends the session, for a folder that is no longer what the client believes
 }
 
-func newFolder(name string, validity uint32) *folder {
+func newFolder(name string, validity uint32, box *mailbox) *folder {
 	return &folder{
-		name: name, validity: validity, next: 1,
+		name: name, box: box, validity: validity, next: 1,
 		tracker: imapserver.NewMailboxTracker(0),
 		views:   make(map[*view]struct{}),
 	}
@@ -74,6 +75,7 @@ func (f *folder) changed() {
 
 func (f *folder) add(m *message) {
 	f.messages = append(f.messages, m)
+	f.box.used += m.raw.size
 	f.next = max(f.next, m.uid+1)
 	f.tracker.QueueNumMessages(uint32(len(f.messages)))
 	f.changed()
@@ -96,6 +98,7 @@ func (f *folder) remove(uids []uint32) {
 		if !ok {
 			continue
 		}
+		f.box.used -= f.messages[i].raw.size
 		f.messages = slices.Delete(f.messages, i, i+1)
 		f.tracker.QueueExpunge(uint32(i) + 1)
 	}

@@ -26,6 +26,7 @@ type session struct {
 	account  string
 	view     *view
 	readOnly bool
+	access   *access
 }
 
 func (m *Mock) newIMAPSession(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
@@ -35,7 +36,11 @@ func (m *Mock) newIMAPSession(c *imapserver.Conn) (imapserver.Session, *imapserv
 		return nil, nil, &imap.Error{Type: imap.StatusResponseTypeBye, Text: "Shutting down"}
 	}
 	m.serves.Add(1)
-	return &session{m: m, imap: c}, nil, nil
+	s := &session{m: m, imap: c}
+	if l := lineOf(c.NetConn()); l != nil {
+		l.session.Store(s)
+	}
+	return s, nil, nil
 }
 
 var _ imapserver.SessionMove = (*session)(nil)
@@ -47,11 +52,12 @@ func (s *session) Close() error {
 		s.m.store.mu.Lock()
 		account := s.account
 		s.m.store.mu.Unlock()
-		s.m.mu.Lock()
 		if account != "" {
+			s.m.mu.Lock()
 			s.m.logins[account]--
+			s.m.mu.Unlock()
+			s.m.leave(account, s.access)
 		}
-		s.m.mu.Unlock()
 		s.m.serves.Done()
 	})
 	return nil
@@ -70,14 +76,22 @@ func no(code imap.ResponseCode, text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: code, Text: text}
 }
 
-// command runs one command as an exchange of the journal, with the faults of the bench. A fault finds the command by its
-// label: "pec imap fetch".
+// command runs one command as an exchange of the journal, with the faults of the bench, the condition of the mailbox and
+// the stories of sessions. A fault finds the command by its label: "pec imap fetch".
 func (s *session) command(label string, run func(cutFetch bool) error) error {
 	open := s.m.bench.Begin("pec", "imap "+label)
 	defer open.End()
-	f, faulty := open.Fault()
-	if faulty && f.Wait > 0 {
-		s.m.wait(f.Wait)
+	s.m.store.mu.Lock()
+	account := s.account
+	s.m.store.mu.Unlock()
+	if account != "" {
+		s.afflict(open, account, label)
+	}
+	f, _ := open.Fault()
+	s.m.wait(f.Before())
+	late := f.After()
+	if account != "" {
+		late += s.m.endure(account)
 	}
 	done := func(err error) error {
 		status, refused := "OK", ""
@@ -85,56 +99,68 @@ func (s *session) command(label string, run func(cutFetch bool) error) error {
 			status, refused = "NO", err.Error()
 		}
 		open.Record(status, nil, nil, nil, refused)
+		s.m.wait(late)
 		return err
 	}
-	if faulty {
-		switch f.Do {
-		case lab.Refuse, lab.Drop:
-			_ = done(nil)
-			cut(s.imap.NetConn())
-			return net.ErrClosed
-		case lab.StaleVoucher:
+	switch f.Do {
+	case lab.Refuse, lab.Drop, "imapdrop":
+		_ = done(nil)
+		cut(s.imap.NetConn())
+		return net.ErrClosed
+	case lab.StaleVoucher:
+		return done(no(imap.ResponseCodeAuthenticationFailed, "Authentication failed"))
+	case lab.Throttle, "imaplimit":
+		return done(no(imap.ResponseCodeLimit, "Maximum number of connections exceeded"))
+	case lab.Status, "imapno":
+		if f.Status == 401 || f.Status == 403 {
 			return done(no(imap.ResponseCodeAuthenticationFailed, "Authentication failed"))
-		case lab.Throttle:
-			return done(no(imap.ResponseCodeLimit, "Maximum number of connections exceeded"))
-		case lab.Status:
-			if f.Status == 401 || f.Status == 403 {
-				return done(no(imap.ResponseCodeAuthenticationFailed, "Authentication failed"))
-			}
-			return done(no(imap.ResponseCodeUnavailable, "Temporary failure"))
 		}
+		return done(no(imap.ResponseCodeUnavailable, "Temporary failure"))
 	}
-	err := run(faulty && f.Do == lab.Truncate)
-	if !faulty {
-		return done(err)
-	}
+	err := run(f.Do == lab.Truncate || f.Do == "imapcut")
 	_ = done(err)
 	switch f.Do {
-	case lab.DropAfterAccept, lab.Truncate:
+	case lab.DropAfterAccept, lab.Truncate, "imaplost":
 		cut(s.imap.NetConn())
 		return net.ErrClosed
 	case lab.Garbage, lab.WrongType, lab.Huge:
 		_, _ = s.imap.NetConn().Write([]byte("HTTP/1.1 200 OK\x00\xff\r\n\r\n")) // nobody may be listening
 		hangUp(s.imap.NetConn())
 		return net.ErrClosed
-	case lab.Slow:
-		if f.Wait == 0 {
-			s.m.wait(slowIMAP)
-		}
 	}
 	return err
 }
 
-// Login checks the password; the eleventh session of an account is refused, as by a Dovecot server.
+// afflict has chance or an order strike the command.
+func (s *session) afflict(open *lab.Open, account, label string) {
+	fit := func(t Story) bool {
+		switch {
+		case t.Scope != InSession:
+			return false
+		case t.Name == "imapcut":
+			return label == "fetch"
+		case t.Name == "imaplimit":
+			return label == "login"
+		}
+		return true
+	}
+	if told := s.m.told(account, "imap "+label, "", fit); len(told) > 0 {
+		open.Afflict(lab.Fault{Do: lab.Misdeed(told[0])})
+	}
+}
+
+// Login checks the password; a session too many of an account is refused, as by a Dovecot server.
 func (s *session) Login(user, password string) error {
 	return s.command("login", func(bool) error {
 		a, ok := s.m.account(user)
-		if !ok || subtle.ConstantTimeCompare([]byte(a.Password), []byte(password)) != 1 {
+		address := strings.ToLower(a.Address)
+		if !ok || subtle.ConstantTimeCompare([]byte(a.Password), []byte(password)) != 1 || s.m.locked(address) {
 			return imapserver.ErrAuthFailed
 		}
-		address := strings.ToLower(a.Address)
+		limited := s.m.told(address, "imap login", "", func(t Story) bool { return t.Name == "imaplimit" })
+		full := len(limited) > 0 || s.m.use(address, func(c *Condition) *int { return &c.RefuseLogins })
 		s.m.mu.Lock()
-		full := s.m.logins[address] >= s.m.sw.imapSessions
+		full = full || s.m.logins[address] >= s.m.sessionsLocked(address)
 		if s.m.sw.refuseLogins > 0 {
 			s.m.sw.refuseLogins--
 			full = true
@@ -146,6 +172,7 @@ func (s *session) Login(user, password string) error {
 		if full {
 			return no(imap.ResponseCodeLimit, "Maximum number of connections from user+IP exceeded")
 		}
+		s.access = s.m.enter(address, s.imap.NetConn(), true)
 		s.m.store.mu.Lock()
 		defer s.m.store.mu.Unlock()
 		s.account = address
@@ -205,12 +232,17 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		<-stop
 		return nil
 	}
+	s.m.store.mu.Lock()
+	account := s.account
+	s.m.store.mu.Unlock()
+	lag := s.m.profile(account).IdleLag
 	for {
 		if err := v.tracker.Poll(w, true); err != nil {
 			return err
 		}
 		select {
 		case <-v.wake:
+			s.m.wait(lag)
 		case <-stop:
 			return nil
 		}
@@ -242,7 +274,7 @@ func (s *session) fetch(w *imapserver.FetchWriter, set imap.NumSet, options *ima
 		options.Flags = true
 	}
 	for _, p := range found {
-		if len(options.BodySection) > 0 && (cutNow || s.m.takeCut()) {
+		if len(options.BodySection) > 0 && (cutNow || s.m.takeCut() || s.m.use(s.account, func(c *Condition) *int { return &c.CutFetches })) {
 			return s.cutFetch(w, p, options)
 		}
 		if err := s.send(w.CreateMessage(p.seq), p, options); err != nil {
@@ -341,8 +373,9 @@ func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, dest string) e
 }
 
 var (
-	errNoFolder = errors.New("no folder is open")
-	errNoTarget = no(imap.ResponseCodeTryCreate, "No such mailbox")
+	errNoFolder  = errors.New("no folder is open")
+	errNoTarget  = no(imap.ResponseCodeTryCreate, "No such mailbox")
+	errOverQuota = no(imap.ResponseCodeOverQuota, "Quota exceeded (mailbox is full)")
 )
 
 func (s *session) transfer(set imap.NumSet, dest string, move bool) (*imap.CopyData, error) {
@@ -364,10 +397,12 @@ func (s *session) transfer(set imap.NumSet, dest string, move bool) (*imap.CopyD
 	}
 	rec := &copied{Account: s.account, From: s.view.folder.name, To: to.name, Move: move}
 	data := &imap.CopyData{UIDValidity: to.validity}
+	var size int64
 	for _, p := range found {
 		if s.view.folder.byUID(p.uid) == nil {
 			continue // taken away by another session
 		}
+		size += p.raw.size
 		next := to.next + uint32(len(rec.NewUID))
 		rec.UID, rec.NewUID = append(rec.UID, p.uid), append(rec.NewUID, next)
 		data.SourceUIDs.AddNum(imap.UID(p.uid))
@@ -375,6 +410,9 @@ func (s *session) transfer(set imap.NumSet, dest string, move bool) (*imap.CopyD
 	}
 	if len(rec.UID) == 0 {
 		return data, nil
+	}
+	if !move && !to.box.fits(size) {
+		return nil, errOverQuota
 	}
 	return data, s.m.store.commit(record{Copy: rec}, nil)
 }

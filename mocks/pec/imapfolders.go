@@ -37,6 +37,9 @@ func (s *session) Append(name string, r imap.LiteralReader, options *imap.Append
 		if f == nil {
 			return errNoTarget
 		}
+		if !f.box.fits(int64(len(raw))) {
+			return errOverQuota
+		}
 		var flags []string
 		for _, x := range options.Flags {
 			flags = append(flags, string(x))

@@ -14,9 +14,6 @@ import (
 	"github.com/emersion/go-message/textproto"
 )
 
-// slowIMAP is how long a slow answer takes when the fault does not say.
-const slowIMAP = 20 * time.Second
-
 // A picked message is what a command works on after the lock was let go; seq is the number by which the client knows it.
 type picked struct {
 	seq   uint32
@@ -36,7 +33,11 @@ func (s *session) pick(set imap.NumSet) ([]picked, error) {
 	}
 	set = s.static(set)
 	var out []picked
+	byUID, isUID := set.(imap.UIDSet)
 	for i, m := range s.view.folder.messages {
+		if isUID && !byUID.Contains(imap.UID(m.uid)) {
+			continue // the tracker's numbers are dear
+		}
 		seq := s.view.tracker.EncodeSeqNum(uint32(i) + 1)
 		if seq != 0 && contains(set, seq, m.uid) {
 			out = append(out, picked{seq: seq, uid: m.uid, at: m.at, flags: m.flags, raw: m.raw, head: m.head})
@@ -183,6 +184,9 @@ func (s *session) search(kind imapserver.NumKind, criteria *imap.SearchCriteria)
 		uids imap.UIDSet
 	)
 	for i, m := range s.view.folder.messages {
+		if slices.ContainsFunc(criteria.UID, func(set imap.UIDSet) bool { return !set.Contains(imap.UID(m.uid)) }) {
+			continue
+		}
 		seq := s.view.tracker.EncodeSeqNum(uint32(i) + 1)
 		if seq == 0 || !s.fits(seq, m, criteria) {
 			continue

@@ -26,6 +26,7 @@ type record struct {
 	Copy        *copied      `json:"copy,omitempty"`
 	Folder      *folderEvent `json:"folder,omitempty"`
 	UIDValidity *newValidity `json:"uid_validity,omitempty"`
+	Attempt     *attempt     `json:"attempt,omitempty"`
 }
 
 // A wal is the log on disk: a header of 12 bytes (length of the JSON, length of the raw bytes, checksum), JSON, raw bytes.

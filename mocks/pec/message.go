@@ -19,6 +19,8 @@ func (f field) value() string {
 	return strings.TrimSpace(strings.NewReplacer("\r\n", "", "\n", "").Replace(string(v)))
 }
 
+func (f field) lower() string { return strings.ToLower(f.name) }
+
 type header []field
 
 func (h header) all(name string) (out []string) {

@@ -31,11 +31,15 @@ type Option func(*Mock)
 // WithDeliveryDelay sets the virtual time between acceptance and delivery; 0 delivers before the 250 is written.
 func WithDeliveryDelay(d time.Duration) Option { return func(m *Mock) { m.delay = max(d, 0) } }
 
-// WithAccount adds a mailbox, or replaces the one with the same address.
-func WithAccount(a Account) Option {
+// WithAccount adds mailboxes; one with an address that is there already takes its place.
+func WithAccount(accounts ...Account) Option {
 	return func(m *Mock) {
-		m.accounts = slices.DeleteFunc(m.accounts, func(x Account) bool { return strings.EqualFold(x.Address, a.Address) })
-		m.accounts = append(m.accounts, a)
+		added := make(map[string]bool, len(accounts))
+		for _, a := range accounts {
+			added[strings.ToLower(a.Address)] = true
+		}
+		m.accounts = slices.DeleteFunc(m.accounts, func(x Account) bool { return added[strings.ToLower(x.Address)] })
+		m.accounts = append(m.accounts, accounts...)
 	}
 }
 
@@ -74,9 +78,11 @@ func WithRateLimit(perMinute int) Option { return func(m *Mock) { m.sw.rate = pe
 // A Mock plays both providers. Make one with [New], attach it to a bench. Its methods are safe for concurrent use once it
 // is attached.
 type Mock struct {
-	delay    time.Duration
-	limits   Limits
-	accounts []Account
+	delay     time.Duration
+	limits    Limits
+	accounts  []Account
+	byAddress map[string]Account // in lower case
+	byUser    map[string]Account // in lower case
 
 	bench *lab.Bench
 	clock *lab.Clock
@@ -84,15 +90,20 @@ type Mock struct {
 	pki   *authority
 	store *store
 
-	mu     sync.Mutex
-	sw     switches
-	sent   map[string][]time.Time // per mailbox, the last minute's messages
-	logins map[string]int         // open IMAP sessions per account
-	timers map[string]func()      // steps that wait for the clock
-	extras int                    // receipts issued by hand
-	faulty []error                // what went wrong where nobody could be told; Close tells
-	closed bool
+	mu         sync.Mutex
+	sw         switches
+	sent       map[string][]time.Time          // per mailbox, the last minute's messages
+	conditions map[string]*condition           // of mailboxes that have one
+	logins     map[string]int                  // open IMAP sessions per account
+	sessions   map[string]map[*access]struct{} // of either protocol, per account
+	orders     orders
+	extras     int     // receipts issued by hand
+	faulty     []error // what went wrong where nobody could be told; Close tells
+	closed     bool
 
+	agenda agenda
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 	conns  connSet
 	smtp   *smtp.Server
 	imap   *imapserver.Server
@@ -103,11 +114,14 @@ type Mock struct {
 func New(opts ...Option) *Mock {
 	m := &Mock{
 		delay: DefaultDeliveryDelay, limits: DefaultLimits(), accounts: defaultAccounts(), zone: rome(),
-		sw:     switches{certificate: Sound, stage: AtDot, imapSessions: DefaultIMAPSessions},
-		sent:   make(map[string][]time.Time),
-		logins: make(map[string]int),
-		timers: make(map[string]func()),
+		sw:         switches{certificate: Sound, stage: AtDot, imapSessions: DefaultIMAPSessions},
+		sent:       make(map[string][]time.Time),
+		conditions: make(map[string]*condition),
+		logins:     make(map[string]int),
+		sessions:   make(map[string]map[*access]struct{}),
+		orders:     orders{turns: make(map[string]uint64), tries: make(map[string]int64)},
 	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
 	for _, o := range opts {
 		o(m)
 	}
@@ -130,10 +144,15 @@ func (m *Mock) Attach(b *lab.Bench) error {
 	if !m.sw.certificate.known() {
 		return fmt.Errorf("pec: attach: no certificate variant is called %q", m.sw.certificate)
 	}
+	m.byAddress, m.byUser = make(map[string]Account, len(m.accounts)), make(map[string]Account, len(m.accounts))
 	for _, a := range m.accounts {
 		if _, ok := hostOf(a.Address); !ok {
 			return fmt.Errorf("pec: attach: account %s is in no domain of the two providers", a.Name)
 		}
+		if _, ok := profileOf(a.Profile); !ok {
+			return fmt.Errorf("pec: attach: account %s: no profile is called %q", a.Name, a.Profile)
+		}
+		m.byAddress[strings.ToLower(a.Address)], m.byUser[strings.ToLower(a.User)] = a, a
 	}
 	dir := filepath.Join(b.Dir(), "pec")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -147,8 +166,12 @@ func (m *Mock) Attach(b *lab.Bench) error {
 	if m.store, err = openStore(dir, m.accounts, now, m.limits.MaxLog); err != nil {
 		return err
 	}
+	for address := range m.byAddress {
+		m.store.setQuota(address, m.quotaLocked(address)) // nobody else is here yet
+	}
 	b.OnClose(m.Close)
 	m.resume()
+	m.desk(b)
 	return m.listen(b)
 }
 
@@ -166,24 +189,28 @@ func (m *Mock) listen(b *lab.Bench) error {
 		NewSession: m.newIMAPSession,
 		Caps:       imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapUIDPlus: {}, imap.CapMove: {}, imap.CapESearch: {}, imap.CapStatusSize: {}},
 		Logger:     quiet,
-		TLSConfig:  cert,
+		// TLS is ours, below the library: see the line. It must not think that there is none.
+		InsecureAuth: true,
 	})
 	for _, s := range []struct {
-		name     string
-		implicit bool
-		serve    func(net.Listener) error
+		name           string
+		implicit, imap bool
+		serve          func(net.Listener) error
 	}{
-		{"smtps", true, m.smtp.Serve},
-		{"smtp", false, m.smtp.Serve},
-		{"imaps", true, m.imap.Serve},
-		{"imap", false, m.imap.Serve},
+		{"smtps", true, false, m.smtp.Serve},
+		{"smtp", false, false, m.smtp.Serve},
+		{"imaps", true, true, m.imap.Serve},
+		{"imap", false, true, m.imap.Serve},
 	} {
 		l, err := b.Listen(m.Name(), s.name)
 		if err != nil {
 			return fmt.Errorf("pec: attach: %w", err)
 		}
 		l = &tracked{Listener: l, set: &m.conns}
-		if s.implicit {
+		switch {
+		case s.imap:
+			l = &lines{Listener: l, m: m, tls: cert, implicit: s.implicit}
+		case s.implicit:
 			l = tls.NewListener(l, cert)
 		}
 		m.serves.Go(func() { _ = s.serve(l) }) // ends with the listener; there is nothing to do about its error
@@ -200,12 +227,9 @@ func (m *Mock) Close() error {
 		return nil
 	}
 	m.closed = true
-	timers := m.timers
-	m.timers = nil
 	m.mu.Unlock()
-	for _, stop := range timers {
-		stop()
-	}
+	m.cancel()
+	m.agenda.end()
 	m.conns.close()
 	var errs []error
 	if m.smtp != nil {
@@ -242,12 +266,13 @@ func (m *Mock) Accepted() []Submitted {
 }
 
 func (m *Mock) account(user string) (Account, bool) {
-	for _, a := range m.accounts {
-		if strings.EqualFold(a.User, user) {
-			return a, true
-		}
-	}
-	return Account{}, false
+	a, ok := m.byUser[strings.ToLower(user)]
+	return a, ok
+}
+
+// known is reads, also before Attach.
+func (m *Mock) known(address string) bool {
+	return slices.ContainsFunc(m.accounts, func(a Account) bool { return strings.EqualFold(a.Address, address) })
 }
 
 // report keeps an error that has no caller to go to.

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,21 +24,26 @@ import (
 type Certificate string
 
 const (
-	Sound     Certificate = "sound"      // the profile of the rules: SAN, EKU emailProtection, SHA-256
-	Expired   Certificate = "expired"    // ended a month before the bench's day, and was expired at signing too
-	WrongSAN  Certificate = "wrong-san"  // names the other provider's address
-	WrongEKU  Certificate = "wrong-eku"  // for TLS servers only
-	UnknownCA Certificate = "unknown-ca" // same names, another root
-	SHA1      Certificate = "sha-1"      // sound chain, but the message digest is SHA-1, as seen until late 2024
+	Sound          Certificate = "sound"            // the profile of the rules: SAN, EKU emailProtection, SHA-256
+	Expired        Certificate = "expired"          // ended a month before the bench's day, and was expired at signing too
+	ExpiredChain   Certificate = "expired-chain"    // the same of the intermediate
+	ValidAtSigning Certificate = "valid-at-signing" // ended a month before the bench's day; the signature says it is older
+	WrongSAN       Certificate = "wrong-san"        // names the other provider's address
+	WrongEKU       Certificate = "wrong-eku"        // for TLS servers only
+	UnknownCA      Certificate = "unknown-ca"       // same names, another root
+	NoPolicy       Certificate = "no-policy"        // without the policy of the rules
+	NameConstraint Certificate = "name-constraint"  // the intermediate may certify other houses only
+	SHA1           Certificate = "sha-1"            // sound chain, but the message digest is SHA-1, as seen until late 2024
 )
 
-func (c Certificate) known() bool {
-	switch c {
-	case Sound, Expired, WrongSAN, WrongEKU, UnknownCA, SHA1:
-		return true
+// Certificates lists the variants.
+func Certificates() []Certificate {
+	return []Certificate{
+		Sound, Expired, ExpiredChain, ValidAtSigning, WrongSAN, WrongEKU, UnknownCA, NoPolicy, NameConstraint, SHA1,
 	}
-	return false
 }
+
+func (c Certificate) known() bool { return slices.Contains(Certificates(), c) }
 
 // pecPolicy is the certificate policy that the providers' leaves carry.
 const pecPolicy = "1.3.76.16.3.1.1"
@@ -145,6 +151,20 @@ func (a *authority) issueChain(rootKey, interKey crypto.Signer) (root, inter *x5
 	return root, inter, err
 }
 
+// issueIntermediate makes one that differs from the true one by a fault: same name, same key.
+func (a *authority) issueIntermediate(variant Certificate) (*x509.Certificate, error) {
+	template := *a.inter
+	template.SerialNumber = serial()
+	switch variant {
+	case ExpiredChain:
+		from, _ := a.span()
+		template.NotAfter = from.AddDate(1, -1, 0)
+	case NameConstraint:
+		template.PermittedEmailAddresses = []string{"altro-gestore.test"}
+	}
+	return issue(&template, a.root, a.interKey.Public(), a.rootKey)
+}
+
 func (a *authority) issueLeaf(i int, variant Certificate, inter *x509.Certificate, interKey crypto.Signer) (*x509.Certificate, error) {
 	p := providers()[i]
 	from, to := a.span()
@@ -159,13 +179,15 @@ func (a *authority) issueLeaf(i int, variant Certificate, inter *x509.Certificat
 		EmailAddresses: []string{p.from()}, Policies: []x509.OID{policy},
 	}
 	switch variant {
-	case Expired:
+	case Expired, ValidAtSigning:
 		template.NotBefore, template.NotAfter = from.AddDate(-2, 0, 0), from.AddDate(1, -1, 0)
 	case WrongSAN:
 		// The neighbour's name, so that the intermediate's constraints still allow it and only the name is wrong.
 		template.EmailAddresses = []string{providers()[(i+1)%len(providers())].from()}
 	case WrongEKU:
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	case NoPolicy:
+		template.Policies = nil
 	}
 	return issue(template, inter, a.keys[i].Public(), interKey)
 }
@@ -181,8 +203,14 @@ func (a *authority) signer(i int, variant Certificate) (*signer, error) {
 	s := &signer{key: a.keys[i], leaf: a.leaves[i], chain: []*x509.Certificate{a.inter}}
 	var err error
 	switch variant {
-	case Expired, WrongSAN, WrongEKU:
+	case Expired, ValidAtSigning, WrongSAN, WrongEKU, NoPolicy:
 		s.leaf, err = a.issueLeaf(i, variant, a.inter, a.interKey)
+	case ExpiredChain, NameConstraint:
+		var inter *x509.Certificate
+		if inter, err = a.issueIntermediate(variant); err == nil {
+			s.chain = []*x509.Certificate{inter}
+			s.leaf, err = a.issueLeaf(i, variant, inter, a.interKey)
+		}
 	case UnknownCA:
 		s.leaf, s.chain, err = a.stranger(i)
 	}

@@ -47,19 +47,13 @@ func domainOf(address string) string {
 	return strings.ToLower(domain)
 }
 
-// scenarioOf is the recipient's story: the first dot-separated label of the local part.
-func scenarioOf(address string) string {
-	local, _, _ := strings.Cut(address, "@")
-	label, _, _ := strings.Cut(local, ".")
-	return strings.ToLower(label)
-}
-
 // An Account is a mailbox that can be logged into, by SMTP and by IMAP.
 type Account struct {
 	Name     string // short, for configuration files: "centrale"
 	Address  string // the certified address, also the only one it may send from
 	User     string
 	Password string // synthetic
+	Profile  string // the manner of its house; see [Profiles]
 }
 
 func defaultAccounts() []Account {

@@ -76,7 +76,7 @@ func catalogue() []string {
 		"avvenuta-consegna nessuno completa", "avvenuta-consegna nessuno breve", "avvenuta-consegna nessuno sintetica",
 		"errore-consegna no-dest", "errore-consegna no-dominio", "errore-consegna virus", "errore-consegna altro",
 		"preavviso-errore-consegna altro", "preavviso-errore-consegna altro 24h",
-		"rilevazione-virus nessuno", "posta-certificata nessuno completa", "anomaly",
+		"rilevazione-virus virus", "posta-certificata nessuno completa", "anomaly",
 	}
 }
 

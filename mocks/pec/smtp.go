@@ -2,7 +2,6 @@ package pec
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -32,6 +31,7 @@ type submitter struct {
 	mu      sync.Mutex // Logout may come from Close
 	open    *lab.Open  // the submission under way
 	account *Account   // after AUTH
+	access  *access
 	from    string
 	paths   []string
 }
@@ -61,14 +61,17 @@ func (s *submitter) Auth(mech string) (sasl.Server, error) {
 
 func (s *submitter) login(user, password string) error {
 	a, ok := s.m.account(user)
-	if !ok || subtle.ConstantTimeCompare([]byte(a.Password), []byte(password)) != 1 {
+	if !ok || subtle.ConstantTimeCompare([]byte(a.Password), []byte(password)) != 1 || s.m.locked(strings.ToLower(a.Address)) {
 		return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Error: authentication failed"}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.account = &a
+	s.account, s.access = &a, s.m.enter(strings.ToLower(a.Address), s.conn, false)
 	return nil
 }
+
+// box is the sender's mailbox.
+func (s *submitter) box() string { return strings.ToLower(s.account.Address) }
 
 // Reset ends the submission; go-smtp calls it after the reply to the dot was written.
 func (s *submitter) Reset() {
@@ -83,6 +86,12 @@ func (s *submitter) Reset() {
 // Logout is the end of the session.
 func (s *submitter) Logout() error {
 	s.Reset()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.access != nil {
+		s.m.leave(s.box(), s.access)
+		s.access = nil
+	}
 	return nil
 }
 
@@ -97,25 +106,41 @@ func (s *submitter) Mail(from string, _ *smtp.MailOptions) error {
 		s.open.End() // a second MAIL without RSET
 	}
 	s.open, s.from, s.paths = s.m.bench.Begin("pec", labelMessage), from, nil
-	if s.m.tooFast(s.account.Address, s.m.clock.Now()) {
-		return s.refuse(throttled(from), nil, "messages per minute within the mailbox's rate")
+	if s.m.locked(s.box()) {
+		return s.shutOut("condition")
+	}
+	if s.m.use(s.box(), func(c *Condition) *int { return &c.Drop421 }) {
+		return s.farewell(&smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Service closing transmission channel"}, nil, "condition")
+	}
+	if e := s.m.tooFast(s.box(), from, s.m.clock.Now()); e != nil {
+		return s.farewell(e, nil, "messages per minute within the mailbox's rate")
 	}
 	f, ok := s.open.Fault()
 	if !ok {
+		if told := s.m.told(s.box(), "mail", "", only("toomuch")); len(told) > 0 {
+			s.open.Afflict(lab.Fault{Do: "toomuch"})
+			return s.refuse(throttled(from), nil, "story toomuch")
+		}
 		return nil
 	}
 	switch {
 	case f.Do == lab.Throttle, f.Do == lab.Status && f.Status == 429:
 		return s.refuse(throttled(from), nil, "fault")
 	case f.Do == lab.StaleVoucher, f.Do == lab.Status && (f.Status == 401 || f.Status == 403):
-		told := s.partial(nil)
-		s.account = nil
-		e := &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Error: authentication failed"}
-		s.record(replyText(e), nil, told, "fault")
-		s.say(replyText(e))
-		return e
+		return s.shutOut("fault")
 	}
 	return s.statusAt(AtMail, f, nil)
+}
+
+// shutOut answers MAIL with 535, as for a password that no longer holds, and hangs up.
+func (s *submitter) shutOut(rule string) error {
+	told := s.partial(nil)
+	s.m.leave(s.box(), s.access)
+	s.account, s.access = nil, nil
+	e := &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Error: authentication failed"}
+	s.record(replyText(e), nil, told, rule)
+	s.say(replyText(e))
+	return e
 }
 
 // Rcpt adds a forward path. Whether the paths agree with the message's fields is told by a notice, not here.
@@ -127,12 +152,19 @@ func (s *submitter) Rcpt(to string, _ *smtp.RcptOptions) error {
 			return s.refuse(&smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 6, 7}, Message: "ASCII addresses only"}, nil, "ASCII addresses")
 		}
 	}
-	if s.open != nil {
-		if f, ok := s.open.Fault(); ok {
-			if err := s.statusAt(AtRcpt, f, nil); err != nil {
-				return err
-			}
+	if s.open == nil {
+		return &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "MAIL first"}
+	}
+	if f, ok := s.open.Fault(); ok {
+		if err := s.statusAt(AtRcpt, f, nil); err != nil {
+			return err
 		}
+	}
+	if len(s.paths) >= s.m.limitsOf(s.box()).MaxRecipients {
+		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 5, 3}, Message: "Too many recipients"}
+	}
+	if err := s.atRcpt(to); err != nil {
+		return err
 	}
 	if !slices.ContainsFunc(s.paths, func(p string) bool { return strings.EqualFold(p, to) }) {
 		s.paths = append(s.paths, to)
@@ -155,29 +187,34 @@ func (s *submitter) Data(r io.Reader) error {
 		return err // the client went away before the dot: nothing was submitted
 	}
 	f, faulty := s.open.Fault()
-	if faulty {
-		if f.Wait > 0 {
-			s.m.wait(f.Wait)
-		}
-		if f.Do == lab.Drop || f.Do == lab.Refuse {
-			s.record("", raw, s.partial(raw), "fault")
-			cut(s.conn)
-			return net.ErrClosed
-		}
-		if err := s.statusAt(AtDot, f, raw); err != nil {
-			return err
+	if !faulty {
+		if story := s.atDot(raw); story != "" {
+			f, faulty = lab.Fault{Do: lab.Misdeed(story)}, true
+			s.open.Afflict(f)
 		}
 	}
-	sub, rule, err := s.accept(raw, faulty && f.Do == lab.BadSignature)
+	s.m.wait(f.Before())
+	late := f.After() + s.m.endure(s.box())
+	switch f.Do {
+	case lab.Drop, lab.Refuse, "cutbefore":
+		s.record("", raw, s.partial(raw), "fault")
+		s.untaken(raw, "")
+		cut(s.conn)
+		return net.ErrClosed
+	case "tempfail":
+		return s.refuse(&smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Try again later"}, raw, "fault")
+	}
+	if err := s.statusAt(AtDot, f, raw); err != nil {
+		return err
+	}
+	sub, rule, err := s.accept(raw, f.Do == lab.BadSignature)
 	if err != nil {
 		return s.refuse(&smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "Insufficient system storage"}, raw, "storage")
 	}
 	reply := &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: fmt.Sprintf("Ok: queued as %08X", sub.N)}
 	s.record(replyText(reply), raw, sub.submitted(), rule)
-	if faulty {
-		return s.answerBadly(f, reply)
-	}
-	return reply
+	s.m.wait(late)
+	return s.answer(f, reply)
 }
 
 // accept runs the checks, keeps the message for good and does what is due at once.
@@ -188,6 +225,7 @@ func (s *submitter) accept(raw []byte, altered bool) (*submission, string, error
 	h, body := splitMessage(canon)
 	p, _ := hostOf(s.account.Address)
 	at := s.m.clock.Now()
+	profile := s.m.profile(s.box())
 	sub := &submission{
 		At: at, Provider: p.index, Account: strings.ToLower(s.account.Address),
 		MessageID: h.get("Message-ID"), Subject: decoded(h.get("Subject")), ReplyTo: strings.ToLower(s.account.Address),
@@ -197,18 +235,23 @@ func (s *submitter) accept(raw []byte, altered bool) (*submission, string, error
 	if replyTo, err := addresses(h.all("Reply-To")); err == nil && len(replyTo) > 0 {
 		sub.ReplyTo = replyTo[0]
 	}
+	s.m.tellOf(sub)
 	var rule string
-	if no, ok := check(s.account.Address, s.from, s.paths, h, body, size, s.m.limits); !ok {
+	if no, ok := storied(sub); !ok {
 		sub.Refused, sub.Detail, rule = no.reason, no.code+" "+no.text, no.rule
 		sub.Rule = no.rule
 	}
-	stamp := at.In(s.m.zone).Format("20060102150405")
+	if no, ok := check(s.account.Address, s.from, s.paths, h, body, size, s.m.limitsOf(s.box())); !ok {
+		sub.Refused, sub.Detail, rule = no.reason, no.code+" "+no.text, no.rule
+		sub.Rule = no.rule
+	}
 	err := s.m.store.submit(sub, canon, s.m.limits.MaxAccepted, func(n int) string {
-		return fmt.Sprintf("mock%d.%s.%05d@%s", p.index+1, stamp, n, p.domain)
+		return profile.identificativo(p, at.In(s.m.zone), n)
 	})
 	if err != nil {
 		return nil, "", err
 	}
+	s.m.befall(sub)
 	s.m.follow(sub)
 	return sub, rule, nil
 }
@@ -230,10 +273,32 @@ func (s *submitter) partial(raw []byte) Submitted {
 // refuse records a refusal on the wire and gives it back as the reply.
 func (s *submitter) refuse(e *smtp.SMTPError, raw []byte, rule string) error {
 	s.record(replyText(e), raw, s.partial(raw), rule)
+	if raw != nil {
+		s.untaken(raw, replyText(e))
+	}
 	if s.open != nil && raw == nil {
 		s.open.End() // refused before DATA: whether RSET ever comes is the client's choice
 	}
 	return e
+}
+
+// farewell is refuse; 421 means that the server hangs up (RFC 5321 section 3.8).
+func (s *submitter) farewell(e *smtp.SMTPError, raw []byte, rule string) error {
+	_ = s.refuse(e, raw, rule) // is e
+	if e.Code == 421 {
+		s.say(replyText(e))
+	}
+	return e
+}
+
+// untaken keeps, for the truth, that a message's bytes came and were not taken.
+func (s *submitter) untaken(raw []byte, reply string) {
+	h, _ := splitMessage(raw)
+	a := attempt{Account: s.box(), MessageID: h.get("Message-ID"), Reply: reply}
+	if f, ok := s.open.Fault(); ok {
+		a.Story = string(f.Do)
+	}
+	s.m.report(s.m.store.refused(a))
 }
 
 func (s *submitter) record(reply string, raw []byte, parsed Submitted, rule string) {
@@ -255,13 +320,7 @@ func (s *submitter) statusAt(at Stage, f lab.Fault, raw []byte) error {
 	if stage != at {
 		return nil
 	}
-	e := statusReply(f)
-	if e.Code != 421 {
-		return s.refuse(e, raw, "fault")
-	}
-	s.record(replyText(e), raw, s.partial(raw), "fault")
-	s.say(replyText(e)) // 421 means that the server hangs up (RFC 5321 section 3.8)
-	return e
+	return s.farewell(statusReply(f), raw, "fault")
 }
 
 // statusReply turns a fault's status into an SMTP reply: 500 is 550, 503 is 421, other SMTP codes stand as they are.
@@ -302,10 +361,10 @@ func replyText(e *smtp.SMTPError) string {
 	return fmt.Sprintf("%d %d.%d.%d %s", e.Code, e.EnhancedCode[0], e.EnhancedCode[1], e.EnhancedCode[2], e.Message)
 }
 
-// answerBadly spoils the reply to a message that was taken.
-func (s *submitter) answerBadly(f lab.Fault, reply *smtp.SMTPError) error {
+// answer replies to a message that was taken, badly where a fault says so.
+func (s *submitter) answer(f lab.Fault, reply *smtp.SMTPError) error {
 	switch f.Do {
-	case lab.DropAfterAccept:
+	case lab.DropAfterAccept, "cutafter":
 		cut(s.conn)
 		return net.ErrClosed
 	case lab.Truncate:
@@ -324,10 +383,8 @@ func (s *submitter) answerBadly(f lab.Fault, reply *smtp.SMTPError) error {
 	case lab.Huge:
 		s.write(bytes.Repeat([]byte("250-2.0.0 "+strings.Repeat("a", 1012)+"\r\n"), 1<<14)) // 16 MiB
 		return net.ErrClosed
-	case lab.Slow:
-		if f.Wait == 0 {
-			s.m.wait(20 * time.Second)
-		}
+	case "lateanswer":
+		s.m.wait(lateAnswer)
 	}
 	return reply
 }
@@ -339,14 +396,4 @@ func (s *submitter) write(b []byte) {
 	_ = s.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
 	_, _ = s.conn.Write(b) // whether the client still listens is its affair
 	hangUp(s.conn)
-}
-
-// wait lets real time pass, unless the bench closes.
-func (m *Mock) wait(d time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
-	select {
-	case <-ctx.Done():
-	case <-m.bench.Closing():
-	}
 }

@@ -21,14 +21,24 @@ type store struct {
 	submissions []*submission
 	byID        map[string]*submission
 	mailboxes   map[string]*mailbox // by address
+	attempts    []attempt           // that were not taken
 	validity    uint32              // the highest UIDVALIDITY ever given
 	closed      bool
+
+	fresh   []byte // raw bytes of the record being applied, where they are at hand
+	freshAt int64
 }
 
 // A mailbox is one account's folders. It exists for configured accounts only; mail for others is not kept.
 type mailbox struct {
 	folders map[string]*folder
+	used    int64 // bytes in all of them
+	quota   int64 // 0: none
+	lost    int   // mails that came while it was full
 }
+
+// fits tells whether so many more bytes may be kept.
+func (b *mailbox) fits(size int64) bool { return b.quota <= 0 || b.used+size <= b.quota }
 
 // stepDone says that a step of a submission's plan was taken, and what it put into which mailboxes. A step of -1 is
 // outside any plan.
@@ -38,13 +48,27 @@ type stepDone struct {
 	Mails      []delivery `json:"mails,omitempty"`
 }
 
+// A delivery is one mail of a record. One that was lost, because the mailbox was full, has no UID and no bytes.
 type delivery struct {
-	Account string    `json:"account"`
-	Folder  string    `json:"folder"`
-	UID     uint32    `json:"uid"`
-	At      time.Time `json:"at"`
-	Flags   []string  `json:"flags,omitempty"`
-	Size    int64     `json:"size"`
+	Account   string    `json:"account"`
+	Folder    string    `json:"folder"`
+	UID       uint32    `json:"uid,omitempty"`
+	At        time.Time `json:"at"`
+	Flags     []string  `json:"flags,omitempty"`
+	Size      int64     `json:"size"`
+	Kind      Kind      `json:"kind,omitempty"`
+	Recipient string    `json:"recipient,omitempty"`
+	Stories   []string  `json:"stories,omitempty"`
+	Snatched  bool      `json:"snatched,omitempty"`
+	Lost      bool      `json:"lost,omitempty"`
+}
+
+// An attempt that got as far as the message's bytes and was not taken.
+type attempt struct {
+	Account   string `json:"account"`
+	MessageID string `json:"message_id,omitempty"`
+	Reply     string `json:"reply,omitempty"` // empty: the connection was cut
+	Story     string `json:"story,omitempty"`
 }
 
 type flagsSet struct {
@@ -127,6 +151,8 @@ func (s *store) commit(r record, raw []byte) error {
 	if err != nil {
 		return err
 	}
+	s.fresh, s.freshAt = raw, at.off
+	defer func() { s.fresh = nil }()
 	return s.apply(r, at)
 }
 
@@ -173,6 +199,8 @@ func (s *store) apply(r record, raw span) error {
 		return s.applyCopy(r.Copy)
 	case r.Folder != nil:
 		return s.applyFolder(r.Folder)
+	case r.Attempt != nil:
+		s.attempts = append(s.attempts, *r.Attempt)
 	case r.UIDValidity != nil:
 		f := s.folder(r.UIDValidity.Account, r.UIDValidity.Folder)
 		if f == nil {
@@ -194,26 +222,50 @@ func (s *store) applyStep(d *stepDone, raw span) error {
 	}
 	off := raw.off
 	for _, m := range d.Mails {
+		s.place(d.Submission, m)
 		f := s.folder(m.Account, m.Folder)
 		if f == nil {
 			return missing(m.Account, m.Folder)
+		}
+		if m.Lost {
+			f.box.lost++
+			continue
 		}
 		msg := &message{uid: m.UID, at: m.At, flags: m.Flags, raw: span{off: off, size: m.Size}}
 		if err := s.readHead(msg); err != nil {
 			return err
 		}
 		f.add(msg)
+		if m.Snatched {
+			f.remove([]uint32{m.UID})
+		}
 		off += m.Size
 	}
 	return nil
 }
 
+// place notes what came of a submission.
+func (s *store) place(id string, m delivery) {
+	if sub := s.byID[id]; sub != nil {
+		sub.placed = append(sub.placed, Placed{
+			Kind: m.Kind, Recipient: m.Recipient, Mailbox: m.Account, Folder: m.Folder, UID: m.UID, At: m.At,
+			Stories: m.Stories, Sound: sound(m.Stories), Lost: m.Lost, Snatched: m.Snatched,
+		})
+	}
+}
+
 // readHead finds the length of a message's header, so that searches need not read bodies.
 func (s *store) readHead(m *message) error {
 	const most = 64 << 10
-	b, err := s.log.bytes(span{off: m.raw.off, size: min(m.raw.size, most)})
-	if err != nil {
-		return err
+	part := span{off: m.raw.off, size: min(m.raw.size, most)}
+	var b []byte
+	if i := part.off - s.freshAt; s.fresh != nil && i >= 0 && i+part.size <= int64(len(s.fresh)) {
+		b = s.fresh[i : i+part.size]
+	} else {
+		var err error
+		if b, err = s.log.bytes(part); err != nil {
+			return err
+		}
 	}
 	h, body := splitMessage(b)
 	m.head, m.ref = int64(len(b)-len(body)), h.get(referenceField)
@@ -229,7 +281,7 @@ func (s *store) applyCopy(c *copied) error {
 		return missing(c.Account, c.From+" or "+c.To)
 	}
 	for i, uid := range c.UID {
-		if m := from.byUID(uid); m != nil {
+		if m := from.byUID(uid); m != nil { // with Move, what is added here is taken away below
 			to.add(&message{uid: c.NewUID[i], at: m.at, flags: slices.Clone(m.flags), raw: m.raw, head: m.head, ref: m.ref})
 		}
 	}
@@ -251,10 +303,11 @@ func (s *store) applyFolder(e *folderEvent) error {
 	}
 	switch e.Do {
 	case "create":
-		m.folders[e.Name] = newFolder(e.Name, e.Validity)
+		m.folders[e.Name] = newFolder(e.Name, e.Validity, m)
 		s.validity = max(s.validity, e.Validity)
 	case "delete":
 		delete(m.folders, e.Name)
+		m.used -= f.size()
 		f.close()
 	case "rename":
 		delete(m.folders, e.Name)
@@ -274,6 +327,12 @@ type letter struct {
 	folder  string
 	flags   []string
 	raw     []byte
+
+	kind     Kind
+	to       string // whom it is about
+	stories  []string
+	lost     bool // the mailbox is full, whatever it holds
+	snatched bool // another reader deletes it at once
 }
 
 // deliver appends mails in one record, marking a step of a submission as taken. Mail for addresses without a mailbox is
@@ -288,26 +347,55 @@ func (s *store) deliver(id string, index int, now time.Time, mails []letter) (bo
 	return err == nil, err
 }
 
-// deliverLocked gives the new UIDs.
+// deliverLocked gives the new UIDs; a mail that a full mailbox loses has none.
 func (s *store) deliverLocked(id string, index int, now time.Time, mails []letter) ([]uint32, error) {
 	done := &stepDone{Submission: id, Step: index}
 	var raw []byte
 	var uids []uint32
 	next := make(map[*folder]uint32)
+	grown := make(map[*mailbox]int64)
 	for _, m := range mails {
 		f := s.folder(m.account, m.folder)
 		if f == nil {
 			continue
 		}
-		uid := f.next + next[f]
+		d := delivery{
+			Account: m.account, Folder: m.folder, At: now, Flags: m.flags, Size: int64(len(m.raw)),
+			Kind: m.kind, Recipient: m.to, Stories: m.stories, Snatched: m.snatched,
+		}
+		if m.lost || !f.box.fits(grown[f.box]+d.Size) {
+			d.Lost, d.Size = true, 0
+			done.Mails = append(done.Mails, d)
+			continue
+		}
+		grown[f.box] += d.Size
+		d.UID = f.next + next[f]
 		next[f]++
-		uids = append(uids, uid)
-		done.Mails = append(done.Mails, delivery{
-			Account: m.account, Folder: m.folder, UID: uid, At: now, Flags: m.flags, Size: int64(len(m.raw)),
-		})
-		raw = append(raw, m.raw...)
+		uids = append(uids, d.UID)
+		done.Mails = append(done.Mails, d)
+		if raw == nil {
+			raw = m.raw // the commonest case is one mail, which needs no copy
+		} else {
+			raw = append(raw[:len(raw):len(raw)], m.raw...)
+		}
 	}
 	return uids, s.commit(record{Step: done}, raw)
+}
+
+// setQuota limits a mailbox from now on; what it holds already stays.
+func (s *store) setQuota(account string, quota int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.mailboxes[account]; m != nil {
+		m.quota = quota
+	}
+}
+
+// refused keeps an attempt that was not taken.
+func (s *store) refused(a attempt) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commit(record{Attempt: &a}, nil)
 }
 
 // weight is what a message and everything that may follow from it will take in the log, so that a message is not taken whose

@@ -1,9 +1,7 @@
 package pec
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,6 +15,7 @@ type Submitted struct {
 	Subject        string   // decoded
 	Sum            string   // SHA-256, in hex, of the bytes between DATA and the final dot, before any repair
 	Accepted       bool     // passed the access point's checks; false: refused on the wire or by a non-acceptance notice
+	Stories        []string // told of the message and its recipients; see [Stories]
 }
 
 // A submission is a message taken with 250, as the log keeps it. Everything that later happens follows from it, so a
@@ -36,25 +35,32 @@ type submission struct {
 	Detail     string        `json:"detail,omitempty"`
 	Rule       string        `json:"rule,omitempty"` // the check that failed, in words
 	Altered    bool          `json:"altered,omitempty"`
+	Stories    []string      `json:"stories,omitempty"` // of the message, its receipts and the sender's mailbox
 	Delay      time.Duration `json:"delay"`
 	Sum        string        `json:"sum"`
 
-	raw  span // the canonical bytes, in the log
-	done map[int]bool
+	raw    span // the canonical bytes, in the log
+	done   map[int]bool
+	placed []Placed // what came of it
 }
 
 type recipient struct {
 	Address  string `json:"address"`
 	Copy     bool   `json:"copy,omitempty"`     // named in Cc only: its receipt is always sintetica
 	Ordinary bool   `json:"ordinary,omitempty"` // esterno
+	Story    string `json:"story,omitempty"`    // what becomes of it; empty: the best
 }
 
 func (s *submission) submitted() Submitted {
 	out := Submitted{
 		MessageID: s.MessageID, Identificativo: s.ID, Mailbox: s.Account, Subject: s.Subject, Sum: s.Sum, Accepted: s.Refused == "",
 	}
+	out.Stories = slices.Clone(s.Stories)
 	for _, r := range s.Recipients {
 		out.Recipients = append(out.Recipients, r.Address)
+		if r.Story != "" && !slices.Contains(out.Stories, r.Story) {
+			out.Stories = append(out.Stories, r.Story)
+		}
 	}
 	return out
 }
@@ -67,97 +73,5 @@ func (s *submission) receiptFor(r recipient) string {
 	return s.Receipt
 }
 
-// bears reports whether any recipient tells the given story.
-func (s *submission) bears(story string) bool {
-	return slices.ContainsFunc(s.Recipients, func(r recipient) bool { return scenarioOf(r.Address) == story })
-}
-
-// A step is one thing a provider will do about a message, at its time. The index is its name in the log.
-type step struct {
-	index  int
-	at     time.Time
-	kind   Kind
-	reason Reason
-	code   string // leading part of errore-esteso: the enhanced status code
-	text   string
-	to     recipient
-	sender bool // signed by the sender's provider although it is about a recipient
-	copies int
-}
-
-// plan lists what will happen, in order of time. It depends on the submission alone.
-func (s *submission) plan() []step {
-	var steps []step
-	add := func(after time.Duration, st step) {
-		st.at, st.index, st.copies = s.At.Add(after), len(steps), 1
-		if s.bears("dup") {
-			st.copies = 2
-		}
-		steps = append(steps, st)
-	}
-	if s.Refused != "" {
-		code, text, _ := strings.Cut(s.Detail, " ")
-		add(0, step{kind: NonAcceptance, reason: s.Refused, code: code, text: text, sender: true})
-		return steps
-	}
-	if s.bears("mute") {
-		return nil
-	}
-	if !s.bears("noacceptreceipt") {
-		var after time.Duration
-		if s.bears("reorder") {
-			after = s.Delay + time.Second
-		}
-		add(after, step{kind: Acceptance, reason: NoError, sender: true})
-	}
-	for _, r := range s.Recipients {
-		if !r.Ordinary {
-			s.story(r, add)
-		}
-	}
-	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
-	return steps
-}
-
-// story plans what happens to one certified recipient.
-func (s *submission) story(r recipient, add func(time.Duration, step)) {
-	deliver := step{kind: Delivery, reason: NoError, to: r}
-	fail := func(reason Reason, code, text string) step {
-		return step{kind: DeliveryError, reason: reason, code: code, text: text, to: r}
-	}
-	// RFC 6109 has the first notice after 12 hours without any sign of the other side, the second after 24.
-	first := step{kind: Notice, reason: Other, code: "4.4.7", text: "il messaggio non risulta consegnato nelle prime dodici ore", to: r, sender: true}
-	second := step{kind: Notice, reason: Other, code: "5.4.1", text: "il messaggio non risulta consegnato nelle ventiquattro ore", to: r, sender: true}
-	if _, ok := hostOf(r.Address); !ok {
-		st := fail(NoDomain, "5.1.2", "dominio inesistente")
-		st.sender = true
-		add(s.Delay, st)
-		return
-	}
-	switch scenarioOf(r.Address) {
-	case "nodest":
-		add(s.Delay, fail(NoMailbox, "5.1.1", "indirizzo non valido"))
-	case "full":
-		add(s.Delay, fail(Other, "5.2.2", "casella piena"))
-	case "toobig":
-		add(s.Delay, fail(Other, "5.2.3", "messaggio troppo grande per la casella"))
-	case "virus":
-		st := fail(Virus, "5.7.1", "rilevato Test.Signature")
-		st.sender = true
-		add(s.Delay, st)
-	case "slow":
-		add(3*time.Hour, deliver)
-	case "timeout12":
-		add(12*time.Hour, first)
-		add(15*time.Hour, deliver)
-	case "timeout24":
-		add(12*time.Hour, first)
-		add(24*time.Hour, second)
-	case "late":
-		add(24*time.Hour, second)
-		add(30*time.Hour, deliver)
-	case "never":
-	default:
-		add(s.Delay, deliver)
-	}
-}
+// bears tells whether a story is told of the message.
+func (s *submission) bears(story string) bool { return slices.Contains(s.Stories, story) }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 // A Stage is the SMTP command that a status fault answers.
@@ -28,6 +30,15 @@ type switches struct {
 	imapSessions int
 	refuseLogins int
 	cutFetches   int
+	skew         time.Duration
+}
+
+// Skew sets the providers' clocks off the bench's: what they date and sign from now on is so much ahead, or behind. Times of
+// arrival (INTERNALDATE) stay the bench's.
+func (m *Mock) Skew(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sw.skew = d
 }
 
 // SetCertificate chooses how receipts are signed from now on.
@@ -107,12 +118,20 @@ func (m *Mock) takeCut() bool {
 	return true
 }
 
-// tooFast counts a message of a mailbox against its limit.
-func (m *Mock) tooFast(mailbox string, now time.Time) bool {
+// tooFast counts a message of a mailbox against its limit and gives the refusal when it is one too many.
+func (m *Mock) tooFast(mailbox, from string, now time.Time) *smtp.SMTPError {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.sw.rate <= 0 {
-		return false
+	c := m.conditionOf(mailbox)
+	rate := c.PerMinute
+	if rate == 0 {
+		rate = m.profileLocked(mailbox).PerMinute
+	}
+	if rate == 0 {
+		rate = m.sw.rate
+	}
+	if rate <= 0 {
+		return nil
 	}
 	var recent []time.Time
 	for _, at := range m.sent[mailbox] {
@@ -120,10 +139,16 @@ func (m *Mock) tooFast(mailbox string, now time.Time) bool {
 			recent = append(recent, at)
 		}
 	}
-	if len(recent) >= m.sw.rate {
-		m.sent[mailbox] = recent
-		return true
+	if len(recent) < rate {
+		m.sent[mailbox] = append(recent, now)
+		return nil
 	}
-	m.sent[mailbox] = append(recent, now)
-	return false
+	m.sent[mailbox] = recent
+	switch c.RateReply {
+	case 421:
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many messages, closing connection"}
+	case 451:
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Too many messages, try again later"}
+	}
+	return throttled(from)
 }
