@@ -57,8 +57,16 @@ type Mailbox struct {
 	// Password is read at every log-in, so that it can be replaced without a restart.
 	Password contracts.Secret `yaml:"password"`
 	// PerMinute is how many messages the provider takes in a minute; zero: 6.
-	PerMinute int    `yaml:"per_minute,omitempty"`
-	Folder    string `yaml:"folder,omitempty"` // empty: INBOX
+	PerMinute int `yaml:"per_minute,omitempty"`
+	// Quota is how many bytes the mailbox holds, where the server does not tell; zero: unknown. At 85 % receipts that
+	// return the message whole are not asked for any more, at 95 % the mailbox does not send.
+	Quota int64 `yaml:"quota,omitempty"`
+	// Folders are read for receipts, by their names on the server ("/" stands for whatever parts the names there); the
+	// first is listened to. Name those that rules file receipts into. Empty: INBOX.
+	Folders []string `yaml:"folders,omitempty"`
+	// PurgeAfter is the age at which receipts are deleted from the mailbox, once they are archived and in a completed
+	// backup; for mailboxes that nobody else reads. Zero: never.
+	PurgeAfter time.Duration `yaml:"purge_after,omitempty"`
 	// Receipt is the form of receipts asked for (X-TipoRicevuta): completa, breve or sintetica; empty: completa.
 	// Secret messages always ask for sintetica.
 	Receipt string `yaml:"receipt,omitempty"`
@@ -194,6 +202,7 @@ func (v *validation) mailbox(all []Mailbox, i int) {
 	if m.PerMinute < 0 || m.PerMinute > 10_000 {
 		v.fault(at+"per_minute", "want 1 to 10000, or 0 for %d", defaultPerMinute)
 	}
+	v.reading(at, m)
 	switch m.Receipt {
 	case "", formComplete, formBrief, formShort:
 	default:
@@ -250,5 +259,6 @@ func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, 
 		}
 		a.boxes = append(a.boxes, box)
 	}
+	a.intake = newIntake(a)
 	return a, nil
 }

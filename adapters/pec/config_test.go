@@ -138,7 +138,7 @@ func FuzzMatch(f *testing.F) {
 }
 
 func TestPollIsTheFeedsPace(t *testing.T) {
-	if got := (&Adapter{config: *Default().(*Config)}).Every(); got != time.Minute {
+	if got := (&source{a: &Adapter{config: *Default().(*Config)}}).Every(); got != time.Minute {
 		t.Errorf("every %v", got)
 	}
 }

@@ -2,13 +2,13 @@ package pec
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,179 +17,385 @@ import (
 )
 
 const (
-	maxBatch   = 100      // messages read from one mailbox at one call
-	batchBytes = 64 << 20 // after which a batch ends early
-	readers    = 4        // mailboxes read at the same time
+	maxBatch  = 500      // messages that one call reads
+	skimBytes = 64 << 10 // of a big message, to tell whether it is a receipt before all of it is fetched
 )
 
-// A position is how far a mailbox has been read.
+// Reasons of events about messages that were not read whole.
+const (
+	ReasonUnreadable = "UNREADABLE"  // the server lists the message and does not give it
+	ReasonNotFetched = "NOT_FETCHED" // a big letter, told by its beginning
+)
+
+// A position is how far a folder has been read.
 type position struct {
 	Folder   string `json:"folder"`
 	Validity uint32 `json:"uidvalidity"`
 	UID      uint32 `json:"uid"`
+	// Next is the server's UIDNEXT up to which messages that were taken away have been counted.
+	Next uint32 `json:"uidnext,omitempty"`
 }
 
-// Feed reads what came into every mailbox after the cursor: archives each message as fetched, judges its signature and
-// names the ticket it bears on. A mailbox that cannot be read keeps its place in the cursor and is tried at the next
-// call; only if all fail is there an error. Flags in the mailbox are left alone.
-func (a *Adapter) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.Event, contracts.Cursor, error) {
-	at := a.positions(from)
-	type outcome struct {
-		events []contracts.Event
-		next   position
-		err    error
-	}
-	outcomes := make([]outcome, len(a.boxes))
-	var wg sync.WaitGroup
-	turns := make(chan int)
-	for range min(readers, len(a.boxes)) {
-		wg.Go(func() {
-			for i := range turns {
-				o, b := &outcomes[i], a.boxes[i]
-				if ctx.Err() != nil { // its turn comes first at the next call
-					o.next, o.err = at[b.Name], contracts.Errorf(contracts.Unavailable, "not read: no time was left")
-					continue
-				}
-				b.begin(a.readings.Add(1))
-				o.events, o.next, o.err = a.read(ctx, b, at[b.Name])
-			}
-		})
-	}
-	for _, i := range a.order() {
-		turns <- i // whoever reads stops when ctx ends
-	}
-	close(turns)
-	wg.Wait()
-	var events []contracts.Event
-	var errs []error
-	for i, b := range a.boxes {
-		o := outcomes[i]
-		a.told(b, o.err)
-		// What was read before a failure counts: it is archived, and its place is known.
-		events = append(events, o.events...)
-		at[b.Name] = o.next
-		if o.err != nil {
-			errs = append(errs, fmt.Errorf("mailbox %s: %w", b.Name, o.err))
-		}
-	}
-	if len(errs) == len(a.boxes) && len(events) == 0 {
-		return nil, from, &contracts.Error{Kind: contracts.KindOf(errs[0]), System: a.env.Instance, Operation: "feed", Err: oneLine(errs)}
-	}
-	cursor, err := json.Marshal(at)
-	if err != nil {
-		return nil, from, &contracts.Error{Kind: contracts.Internal, System: a.env.Instance, Operation: "feed", Err: err}
-	}
-	return events, cursor, nil
+// Places are the positions in all watched folders: what a cursor holds.
+type places struct {
+	Folders []*position `json:"folders"`
 }
 
-// order gives the mailboxes by their last turn, the longest ago first: servers that do not answer may use up the time of
-// one call, and must not use up that of the other mailboxes at each.
-func (a *Adapter) order() []int {
-	order, last := make([]int, len(a.boxes)), make([]uint64, len(a.boxes))
-	for i, b := range a.boxes {
-		order[i], last[i] = i, b.lastRead()
-	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(last[i], last[j]) })
-	return order
-}
-
-// positions reads a cursor. One that cannot be read sends us to the beginning: events have stable names, so that what
-// is read twice counts once.
-func (a *Adapter) positions(from contracts.Cursor) map[string]position {
-	at := map[string]position{}
-	if len(from) > 0 && json.Unmarshal(from, &at) != nil {
-		a.env.Log.Warn("cursor cannot be read; reading every mailbox from its beginning", "instance", a.env.Instance)
-		return map[string]position{}
+// places reads a cursor. One that cannot be read sends us to the beginning: events have stable names, so that what is
+// read twice counts once.
+func (s *source) places(from contracts.Cursor) *places {
+	at := &places{}
+	if len(from) > 0 && (json.Unmarshal(from, at) != nil || slices.Contains(at.Folders, nil)) {
+		s.a.env.Log.Warn("cursor cannot be read; reading the mailbox from its beginning", "instance", s.a.env.Instance, "mailbox", s.box.Name)
+		return &places{}
 	}
 	return at
 }
 
-// told logs when a mailbox stops or begins again to be readable, not each time it is so.
-func (a *Adapter) told(b *mailbox, err error) {
-	if !b.changed(err) {
-		return
+func (at *places) of(folder string) *position {
+	i := slices.IndexFunc(at.Folders, func(p *position) bool { return p.Folder == folder })
+	if i < 0 {
+		at.Folders = append(at.Folders, &position{Folder: folder})
+		i = len(at.Folders) - 1
 	}
-	if err != nil {
-		a.env.Log.Warn("mailbox cannot be read", "instance", a.env.Instance, "mailbox", b.Name, "kind", contracts.KindOf(err), "error", err)
-		return
-	}
-	a.env.Log.Info("mailbox is read", "instance", a.env.Instance, "mailbox", b.Name)
+	return at.Folders[i]
 }
 
-// read takes a batch from one mailbox. next is how far it came, also with an error.
-func (a *Adapter) read(ctx context.Context, b *mailbox, from position) (events []contracts.Event, next position, err error) {
-	next = from
-	s, err := mail.OpenSession(ctx, b.in)
-	if err != nil {
-		b.refused(ctx, err)
-		return nil, next, err
+func (at *places) cursor() (contracts.Cursor, error) { return json.Marshal(at) }
+
+// collect reads a batch from the watched folders, in their order. more tells that there may be more at once.
+func (s *source) collect(ctx context.Context, at *places) (events []contracts.Event, more bool, err error) {
+	if err := s.spell(); err != nil {
+		return nil, false, err
 	}
-	defer func() { _ = s.Close() }() // it only ever says goodbye
-	validity, err := s.Open(b.Folder)
-	if err != nil {
-		return nil, next, err
-	}
-	if from.Folder != b.Folder || from.Validity != validity {
-		if from.Validity != 0 {
-			a.env.Log.Warn("mailbox was renumbered; reading it from its beginning", "instance", a.env.Instance, "mailbox", b.Name)
+	left := allowance{messages: maxBatch, bytes: s.in.share}
+	for _, folder := range s.folders {
+		got, more, err := s.folder(ctx, at.of(folder), &left)
+		events = append(events, got...)
+		if err != nil || more {
+			return events, more, err
 		}
-		next = position{Folder: b.Folder, Validity: validity}
 	}
-	uids, err := s.After(next.UID, maxBatch)
+	if len(s.absent) == len(s.folders) {
+		return events, false, contracts.Errorf(contracts.Invalid, "none of the watched folders is there; see the mailbox's folders in the configuration")
+	}
+	return events, false, nil
+}
+
+// An allowance is what a batch may still take.
+type allowance struct {
+	messages int
+	bytes    int64
+}
+
+// spell finds the watched folders' names as the server has them: it may part them with a dot where the configuration has
+// a slash.
+func (s *source) spell() error {
+	if len(s.folders) > 0 {
+		return nil
+	}
+	watched := s.box.watched()
+	if len(watched) == 1 && strings.EqualFold(watched[0], defaultFolder) {
+		s.folders = watched
+		return nil
+	}
+	listed, err := s.session.Folders()
 	if err != nil {
-		return nil, next, err
+		return err
 	}
-	var size int64
-	for _, uid := range uids {
-		e, n, err := a.fetch(ctx, s, b, mail.Place{Folder: b.Folder, Validity: validity, UID: uid})
-		if errors.Is(err, mail.ErrGone) {
-			next.UID = uid
+	s.folders = make([]string, len(watched))
+	for i, name := range watched {
+		s.folders[i] = name
+		for _, l := range listed {
+			if l.Name == name {
+				s.folders[i] = name
+				break
+			}
+			if l.Delim != 0 && l.Name == strings.ReplaceAll(name, "/", string(l.Delim)) {
+				s.folders[i] = l.Name
+			}
+		}
+	}
+	return nil
+}
+
+// folder reads what is new in one folder, as much as is allowed, and moves its position.
+func (s *source) folder(ctx context.Context, p *position, left *allowance) (events []contracts.Event, more bool, err error) {
+	f, err := s.session.Examine(p.Folder)
+	if contracts.KindOf(err) == contracts.Invalid && err != nil {
+		if !s.absent[p.Folder] {
+			s.absent[p.Folder] = true
+			s.a.env.Log.Error("a watched folder is not there; what is filed into it is not read", "instance", s.a.env.Instance, "mailbox", s.box.Name)
+		}
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	delete(s.absent, p.Folder)
+	if p.Validity != f.Validity {
+		if p.Validity != 0 {
+			s.a.env.Log.Warn("a folder was renumbered; reading it from its beginning", "instance", s.a.env.Instance, "mailbox", s.box.Name)
+		}
+		*p = position{Folder: p.Folder, Validity: f.Validity}
+	}
+	uids, err := s.session.After(p.UID, left.messages)
+	if err != nil {
+		return nil, false, err
+	}
+	heads, err := s.session.Heads(uids)
+	if err != nil {
+		return nil, false, err
+	}
+	start := *p
+	events, err = s.messages(ctx, p, heads, left)
+	all := err == nil && len(uids) < maxBatch && (len(heads) == 0 || p.UID >= heads[len(heads)-1].UID)
+	if all && len(uids) > 0 {
+		p.UID = max(p.UID, uids[len(uids)-1]) // the last ones may have gone
+	}
+	s.missed(start, p, len(events), f.Next, all)
+	return events, !all && err == nil, err
+}
+
+// messages makes events of the messages listed, in their order, as many as are allowed.
+func (s *source) messages(ctx context.Context, p *position, heads []mail.Head, left *allowance) (events []contracts.Event, err error) {
+	for len(heads) > 0 && left.messages > 0 && left.bytes > 0 {
+		at := mail.Place{Folder: p.Folder, Validity: p.Validity, UID: heads[0].UID}
+		var got []contracts.Event
+		n := s.together(at, heads, left)
+		if n > 0 {
+			got, n, err = s.several(ctx, at, heads[:n])
+		} else {
+			var e contracts.Event
+			n = 1
+			switch e, err = s.single(ctx, at, heads[0]); {
+			case err == nil:
+				got = []contracts.Event{e}
+			case errors.Is(err, mail.ErrGone):
+				err = nil
+			default:
+				n = 0
+			}
+		}
+		for _, h := range heads[:n] {
+			left.messages--
+			left.bytes -= min(h.Size, contracts.MaxRaw)
+			p.UID = h.UID
+		}
+		events = append(events, got...)
+		if err == nil {
+			heads = heads[n:]
 			continue
 		}
-		if err != nil {
-			return events, next, err
+		if n > 0 {
+			at.UID = heads[n].UID
 		}
-		events, next.UID = append(events, e), uid
-		if size += n; size > batchBytes {
-			break
+		e, err := s.hitch.trip(ctx, s, at, heads[n], err)
+		if err == nil {
+			events, p.UID = append(events, e), at.UID
 		}
+		return events, err // either way the connection may be gone
 	}
-	return events, next, nil
+	return events, nil
 }
 
-// fetch makes one message an event.
-func (a *Adapter) fetch(ctx context.Context, s *mail.Session, b *mailbox, at mail.Place) (e contracts.Event, size int64, err error) {
-	head, err := s.Head(at.UID)
+// together counts the messages at the front that are small enough to be fetched in one round trip.
+func (s *source) together(first mail.Place, heads []mail.Head, left *allowance) (n int) {
+	if s.hitch.alone(first) {
+		return 0
+	}
+	var bytes int64
+	for _, h := range heads {
+		bytes += h.Size
+		if h.Size > min(contracts.MaxRaw, s.a.config.MaxReceipt) || n == left.messages || n > 0 && bytes > left.bytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// several fetches small messages at one go and judges them side by side while the next arrive. done tells how many at the
+// front are dealt with, also with an error.
+func (s *source) several(ctx context.Context, at mail.Place, heads []mail.Head) (events []contracts.Event, done int, err error) {
+	type slot struct {
+		event contracts.Event
+		err   error
+		got   bool
+	}
+	slots, index := make([]slot, len(heads)), make(map[uint32]int, len(heads))
+	for i, h := range heads {
+		index[h.UID] = i
+	}
+	var wg sync.WaitGroup
+	err = s.session.Bodies(heads, contracts.MaxRaw, func(b mail.Body) {
+		i, ok := index[b.UID]
+		if !ok || b.Raw == nil {
+			return
+		}
+		slots[i].got = true
+		wg.Go(func() {
+			s.in.cpus <- struct{}{}
+			defer func() { <-s.in.cpus }()
+			at := at
+			at.UID = b.UID
+			slots[i].event, slots[i].err = s.event(at, heads[i], b.Raw)
+		})
+	})
+	wg.Wait()
+	for i := range slots {
+		if !slots[i].got && err == nil { // it was listed and did not come: gone, or to be asked for alone
+			at.UID = heads[i].UID
+			slots[i].event, slots[i].err = s.single(ctx, at, heads[i])
+		} else if !slots[i].got {
+			break
+		}
+		switch {
+		case errors.Is(slots[i].err, mail.ErrGone):
+		case slots[i].err != nil:
+			return events, done, slots[i].err
+		default:
+			events = append(events, slots[i].event)
+		}
+		done++
+	}
+	if done == len(heads) {
+		err = nil // all are here, whatever came after them
+	}
+	return events, done, err
+}
+
+// single fetches one message by itself.
+func (s *source) single(ctx context.Context, at mail.Place, head mail.Head) (contracts.Event, error) {
+	limit := min(max(head.Size, contracts.MaxRaw), s.a.config.MaxReceipt)
+	if s.hitch.alone(at) {
+		limit = s.a.config.MaxReceipt // its size may have been wrong
+	}
+	if head.Size > limit || head.Size > contracts.MaxRaw {
+		start, err := s.session.Start(at.UID, skimBytes)
+		if err != nil {
+			return contracts.Event{}, err
+		}
+		if e, foreign, err := s.skim(at, head, start); foreign || err != nil {
+			return e, err
+		}
+	}
+	if head.Size > s.a.config.MaxReceipt {
+		return s.oversize(at, head)
+	}
+	give, err := s.in.room.take(ctx, limit)
 	if err != nil {
-		return e, 0, err
+		return contracts.Event{}, ownFault{err}
 	}
-	if head.Size > a.config.MaxReceipt {
-		return a.oversize(b, at, head)
-	}
-	raw, err := s.Raw(at.UID, a.config.MaxReceipt)
-	if errors.Is(err, mail.ErrTooBig) { // larger than the server had said
-		return a.oversize(b, at, head)
+	defer give()
+	raw, err := s.session.Raw(at.UID, limit)
+	if errors.Is(err, mail.ErrTooBig) && limit == s.a.config.MaxReceipt {
+		return s.oversize(at, head)
 	}
 	if err != nil {
-		return e, 0, err
+		return contracts.Event{}, err
 	}
-	sum, err := a.env.Keep(ctx, bytes.NewReader(raw), a.config.MaxReceipt)
-	if err != nil {
-		return e, 0, contracts.Errorf(contracts.KindOf(err), "archive: %w", err)
+	e, err := s.event(at, head, raw)
+	if err != nil || len(e.Raw) == 0 || len(raw) <= contracts.MaxRaw {
+		return e, err
 	}
-	got := b.reader.read(raw, head.Received, a.env.Clock.Now())
-	e, err = event(b, got, contracts.SumOf(raw).String())
-	e.Proof = []contracts.Sum{sum}
-	a.notice(b, got)
-	return e, head.Size, err
+	e.Raw = nil
+	if _, err := s.a.env.Keep(ctx, bytes.NewReader(raw), int64(len(raw))); err != nil {
+		return e, ownFault{contracts.Errorf(contracts.KindOf(err), "archive: %w", err)}
+	}
+	return e, nil
+}
+
+// event judges a message as fetched. Its bytes go with the event if it attests anything; other people's letters are not
+// ours to keep.
+func (s *source) event(at mail.Place, head mail.Head, raw []byte) (contracts.Event, error) {
+	got := s.judge(head, raw)
+	sum := contracts.SumOf(raw)
+	if isLetter(got) {
+		if e, ok, err := s.reply(at, head, raw, got); ok || err != nil {
+			return e, err
+		}
+		return s.tell(got, sum.String())
+	}
+	s.in.known.meet(s.box.Name, got)
+	e, err := s.tell(got, sum.String())
+	e.Proof, e.Raw = []contracts.Sum{sum}, [][]byte{raw}
+	return e, err
+}
+
+// isLetter reports whether a message is mail rather than an attestation about some.
+func isLetter(got reading) bool {
+	return got.kind == KindEnvelope || got.kind == KindForeign && got.receipt.Reason == ReasonOrdinary
+}
+
+// judge reads a message, whatever it is made of: the libraries below have never seen it either.
+func (s *source) judge(head mail.Head, raw []byte) (got reading) {
+	now := s.a.env.Clock.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			s.a.env.Log.Error("a message could not be read for a fault of ours; it is kept", "instance", s.a.env.Instance,
+				"mailbox", s.box.Name, "digest", contracts.SumOf(raw).String(), "panic", fmt.Sprintf("%T", v))
+			got = s.box.reader.blank(head.Received, now)
+			got.receipt.Reason = ReasonUnreadable
+			got.judge()
+		}
+	}()
+	return s.box.reader.read(raw, head.Received, now)
+}
+
+// skim tells from the beginning of a big message whether it is somebody's letter: then it is not fetched, and named by its
+// place.
+func (s *source) skim(at mail.Place, head mail.Head, start []byte) (e contracts.Event, foreign bool, err error) {
+	root, rerr := readEntity(start)
+	if rerr != nil {
+		return e, false, nil // whole, it may still be read
+	}
+	m := mark(root)
+	if m.anomaly || m.odd || m.tipo != "" && m.tipo != tipoBusta || m.tipo == "" && root.count("x-riferimento-message-id") > 0 {
+		return e, false, nil
+	}
+	got := s.box.reader.blank(head.Received, s.a.env.Clock.Now())
+	got.kind, got.receipt.Reason = KindForeign, ReasonOrdinary
+	if m.tipo == tipoBusta {
+		got.kind, got.receipt.Reason = KindEnvelope, ""
+	}
+	got.receipt.Evidence.Verdict, got.receipt.Doubt = string(Unverifiable), ReasonNotFetched
+	got.judge()
+	if e, ok, err := s.reply(at, head, start, got); ok || err != nil {
+		return e, true, err
+	}
+	e, err = s.tell(got, name(at))
+	return e, true, err
 }
 
 // oversize is a message that is not fetched at all. Its place names it, for its digest is not known.
-func (a *Adapter) oversize(b *mailbox, at mail.Place, head mail.Head) (contracts.Event, int64, error) {
-	got := b.reader.oversize(head.Received, a.env.Clock.Now())
-	a.notice(b, got)
-	e, err := event(b, got, fmt.Sprintf("%s/%d/%d", at.Folder, at.Validity, at.UID))
-	return e, 0, err
+func (s *source) oversize(at mail.Place, head mail.Head) (contracts.Event, error) {
+	return s.tell(s.box.reader.oversize(head.Received, s.a.env.Clock.Now()), name(at))
+}
+
+// unreadable is a message that the server lists and does not give.
+func (s *source) unreadable(at mail.Place, head mail.Head) (contracts.Event, error) {
+	got := s.box.reader.blank(head.Received, s.a.env.Clock.Now())
+	got.receipt.Evidence.Verdict = string(Unverifiable)
+	got.receipt.Doubt, got.receipt.Reason = ReasonUnreadable, ReasonUnreadable
+	got.judge()
+	return s.tell(got, name(at))
+}
+
+func name(at mail.Place) string { return fmt.Sprintf("%s/%d/%d", at.Folder, at.Validity, at.UID) }
+
+// tell makes the event, and tells the log of what an operator should see and no ticket will show.
+func (s *source) tell(got reading, name string) (contracts.Event, error) {
+	r := &got.receipt
+	level := slog.LevelDebug
+	switch {
+	case isLetter(got): // ordinary traffic of a shared mailbox
+	case got.kind == KindAnomaly, !r.Verdict().Counts():
+		level = slog.LevelWarn
+	}
+	s.a.env.Log.Log(context.Background(), level, "message read", "instance", s.a.env.Instance, "mailbox", s.box.Name, "kind", got.kind,
+		"verdict", string(r.Verdict()), "doubt", r.Doubt, "reason", r.Reason, "ticket", got.ref)
+	return event(s.box, got, name)
 }
 
 // event names a reading by mailbox and bytes, so that the same message read twice is the same event.
@@ -210,17 +416,4 @@ func first(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// notice tells the log of what an operator should see and no ticket will show.
-func (a *Adapter) notice(b *mailbox, got reading) {
-	r := &got.receipt
-	level := slog.LevelDebug
-	switch {
-	case got.kind == KindForeign && r.Reason == ReasonOrdinary, got.kind == KindEnvelope: // ordinary traffic of a shared mailbox
-	case got.kind == KindAnomaly, !r.Verdict().Counts():
-		level = slog.LevelWarn
-	}
-	a.env.Log.Log(context.Background(), level, "message read", "instance", a.env.Instance, "mailbox", b.Name, "kind", got.kind,
-		"verdict", string(r.Verdict()), "doubt", r.Doubt, "reason", r.Reason, "ticket", got.ref)
 }

@@ -22,12 +22,12 @@ type mailbox struct {
 	clock   contracts.Clock
 	pause   time.Duration
 
+	gauge gauge
+
 	mu     sync.Mutex
 	turns  []time.Time   // the last PerMinute submissions begun, oldest first
 	denied time.Time     // when the password was refused; zero: it was not
 	refuse contracts.Sum // digest of the refused password
-	down   string        // kind of the last failure to read; empty: the last reading worked
-	read   uint64        // which reading of the adapter was its last one
 }
 
 func newMailbox(m Mailbox, c *Config, env contracts.Env, roots *x509.CertPool, servers *tls.Config) (*mailbox, error) {
@@ -37,9 +37,6 @@ func newMailbox(m Mailbox, c *Config, env contracts.Env, roots *x509.CertPool, s
 	}
 	if m.PerMinute == 0 {
 		m.PerMinute = defaultPerMinute
-	}
-	if m.Folder == "" {
-		m.Folder = defaultFolder
 	}
 	if m.Receipt == "" {
 		m.Receipt = formComplete
@@ -106,30 +103,4 @@ func (b *mailbox) turn() (after time.Duration) {
 	}
 	b.turns = append(b.turns, now)
 	return 0
-}
-
-// lastRead and begin tell and note which reading, of all that the adapter makes, was this mailbox's last one.
-func (b *mailbox) lastRead() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.read
-}
-
-func (b *mailbox) begin(reading uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.read = reading
-}
-
-// changed reports whether the reading's outcome differs from the last one's, so that a log tells of it once.
-func (b *mailbox) changed(err error) bool {
-	now := ""
-	if err != nil {
-		now = contracts.KindOf(err).String()
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was := b.down
-	b.down = now
-	return was != now
 }

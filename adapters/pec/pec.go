@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"raccordo/adapters/internal/mail"
 	"raccordo/contracts"
@@ -20,13 +18,13 @@ type Adapter struct {
 	config    Config
 	transient []mail.Pattern
 	boxes     []*mailbox
-	readings  atomic.Uint64 // of mailboxes, so far
+	intake    *intake
 }
 
 var (
 	_ contracts.Adapter = (*Adapter)(nil)
 	_ contracts.Checker = (*Adapter)(nil)
-	_ contracts.Feeder  = (*Adapter)(nil)
+	_ contracts.Sources = (*Adapter)(nil)
 	_ delivery.Carrier  = (*Adapter)(nil)
 )
 
@@ -38,8 +36,9 @@ func (a *Adapter) Bindings() []contracts.Binding {
 		contracts.Resolve(delivery.OpSend, a.resolve))}
 }
 
-// Close ends the connections, after the submissions that use them. It is safe to repeat.
+// Close ends the connections, after the submissions and readings that use them. It is safe to repeat.
 func (a *Adapter) Close() error {
+	a.intake.close()
 	var errs []error
 	for _, b := range a.boxes {
 		errs = append(errs, b.out.Close())
@@ -81,7 +80,7 @@ func (a *Adapter) checkIn(ctx context.Context, b *mailbox) error {
 		b.refused(ctx, err)
 		return err
 	}
-	_, err = s.Open(b.Folder)
+	_, err = s.Open(b.watched()[0])
 	_ = s.Close() // it only ever says goodbye
 	return err
 }
@@ -115,15 +114,15 @@ func (a *Adapter) fault(err error) error {
 
 // fold is delivery.Fold, with this instance's name in what it says.
 func (a *Adapter) fold(m delivery.Message, sofar delivery.Dispatch, e contracts.Event) (delivery.Dispatch, contracts.Move, error) {
+	if e.Kind == KindReply { // told to whoever sent the message; it says nothing about its delivery
+		return sofar, contracts.Move{}, nil
+	}
 	d, to, err := delivery.Fold(m, sofar, e)
 	if to.Err != nil {
 		to.Err = contracts.AsError(a.fault(to.Err))
 	}
 	return d, to, a.fault(err)
 }
-
-// Every is how long to leave the mailboxes alone when they brought nothing.
-func (a *Adapter) Every() time.Duration { return a.config.Poll }
 
 // oneLine joins errors into a text that fits a line of a log.
 func oneLine(errs []error) error {
