@@ -75,6 +75,11 @@ func Open(ctx context.Context, s *store.Store, folder Folder, l Ledger, cfg Conf
 	if err := s.Migrate(ctx, "feed", []string{schema1}); err != nil {
 		return nil, fmt.Errorf("open events: %w", err)
 	}
+	if s.Recovered() {
+		if err := s.Write(ctx, store.Settle, f.skip); err != nil {
+			return nil, fmt.Errorf("open events: %w", err)
+		}
+	}
 	return f, nil
 }
 

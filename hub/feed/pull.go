@@ -274,9 +274,9 @@ func (f *Feed) fold(tx *store.Tx, instance string, seq int64, r *record) error {
 	if _, err := tx.Exec(`UPDATE feed_event SET owner = ?, place = ?, reason = ? WHERE seq = ?`, r.Owner, r.place, r.reason, seq); err != nil {
 		return fmt.Errorf("keep event: %w", err)
 	}
-	if waited && r.place == placeKept { // its owner may have read on by now: it is news, whenever it came
-		if _, err := tx.Exec(`UPDATE feed_event SET seq = (SELECT max(seq) + 1 FROM feed_event) WHERE seq = ?`, seq); err != nil {
-			return fmt.Errorf("keep event: %w", err)
+	if waited && r.place == placeKept {
+		if err := f.renumber(tx, seq); err != nil {
+			return err
 		}
 	}
 	if r.place == placeKept { // the folder has entered it with the ticket

@@ -21,15 +21,24 @@ const (
 
 const selectEvents = `SELECT seq, source, id, kind, ref, subject, owner, at, proof, data, reason FROM feed_event `
 
-// After gives the reader's own events behind seq, oldest first, max at most (1000 is the most).
-func (f *Feed) After(ctx context.Context, reader string, seq uint64, max int) ([]contracts.Event, error) {
+// After gives the reader's own events behind seq, oldest first, max at most (1000 is the most). Conflict: seq is a number
+// that was never given, since the store is an older copy; the reader begins again at 0.
+func (f *Feed) After(ctx context.Context, reader string, seq uint64, max int) (events []contracts.Event, err error) {
 	if reader == "" {
 		return nil, f.fault(contracts.Invalid, "read events", "no reader named")
 	}
 	if max <= 0 || max > maxPage {
 		max = maxPage
 	}
-	return f.list(ctx, selectEvents+`WHERE owner = ? AND owner <> '' AND seq > ? ORDER BY seq LIMIT ?`, reader, bound(seq), max)
+	err = f.store.Read(ctx, func(v *store.View) error {
+		var err error
+		events, _, err = f.scan(v, selectEvents+`WHERE owner = ? AND owner <> '' AND seq > ? ORDER BY seq LIMIT ?`, reader, bound(seq), max)
+		if err != nil || len(events) > 0 {
+			return err
+		}
+		return f.ahead(v, seq)
+	})
+	return events, err
 }
 
 // Ack notes that the reader has everything up to seq. It never goes back.
@@ -38,7 +47,7 @@ func (f *Feed) Ack(ctx context.Context, reader string, seq uint64) error {
 		return f.fault(contracts.Invalid, "acknowledge events", "no reader named")
 	}
 	return f.store.Write(ctx, store.Accept, func(tx *store.Tx) error {
-		_, err := tx.Exec(`INSERT INTO feed_reader (reader, seq) VALUES (?1, min(?2, (SELECT coalesce(max(seq), 0) FROM feed_event)))
+		_, err := tx.Exec(`INSERT INTO feed_reader (reader, seq) VALUES (?1, min(?2, (`+lastNumber+`)))
 			ON CONFLICT (reader) DO UPDATE SET seq = max(seq, excluded.seq)`, reader, bound(seq))
 		if err != nil {
 			return fmt.Errorf("acknowledge events: %w", err)
@@ -61,7 +70,7 @@ func (f *Feed) Acked(ctx context.Context, reader string) (seq uint64, err error)
 	return seq, err
 }
 
-// Wait returns when the reader has an event behind seq, or with the context's error.
+// Wait returns when the reader has an event behind seq, or with the context's error. Conflict: see After.
 func (f *Feed) Wait(ctx context.Context, reader string, seq uint64) error {
 	for {
 		f.mu.Lock()
@@ -69,7 +78,11 @@ func (f *Feed) Wait(ctx context.Context, reader string, seq uint64) error {
 		f.mu.Unlock()
 		var n int64
 		err := f.store.Read(ctx, func(v *store.View) error {
-			return v.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM feed_event WHERE owner = ? AND owner <> '' AND seq > ? LIMIT 1)`, reader, bound(seq)).Scan(&n)
+			err := v.QueryRow(`SELECT count(*) FROM (SELECT 1 FROM feed_event WHERE owner = ? AND owner <> '' AND seq > ? LIMIT 1)`, reader, bound(seq)).Scan(&n)
+			if err != nil || n > 0 {
+				return err
+			}
+			return f.ahead(v, seq)
 		})
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -77,6 +77,8 @@ type rig struct {
 	cfg    feed.Config
 	feed   *feed.Feed
 	commit func(n uint64)
+
+	recovered bool // the store is started as a restored copy
 }
 
 const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -96,8 +98,9 @@ func (r *rig) open() {
 	cfg.Path, cfg.Key, cfg.Reserve = r.path, "secret://env/KEY", 0
 	var err error
 	r.store, err = store.Open(context.Background(), cfg, store.Options{
-		Clock:  r.clock,
-		Secret: func(context.Context, contracts.Secret) ([]byte, error) { return []byte(testKey), nil },
+		Clock:     r.clock,
+		Recovered: r.recovered,
+		Secret:    func(context.Context, contracts.Secret) ([]byte, error) { return []byte(testKey), nil },
 		BeforeCommit: func(n uint64) {
 			if r.commit != nil {
 				r.commit(n)
