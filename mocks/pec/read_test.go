@@ -62,18 +62,19 @@ func open(t *testing.T, raw []byte) read {
 	}
 	out := read{header: msg.Header}
 	kind, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/signed" {
-		t.Fatalf("content type %q: %v", kind, err)
+	body := msg.Body
+	if err == nil && kind == "multipart/signed" {
+		part, partErr := multipart.NewReader(msg.Body, params["boundary"]).NextRawPart()
+		if partErr != nil {
+			t.Fatal(partErr)
+		}
+		kind, params, err = mime.ParseMediaType(part.Header.Get("Content-Type"))
+		body = part
 	}
-	part, err := multipart.NewReader(msg.Body, params["boundary"]).NextRawPart()
-	if err != nil {
-		t.Fatal(err)
-	}
-	kind, params, err = mime.ParseMediaType(part.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" {
 		t.Fatalf("signed part %q: %v", kind, err)
 	}
-	parts := multipart.NewReader(part, params["boundary"])
+	parts := multipart.NewReader(body, params["boundary"])
 	for {
 		p, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
