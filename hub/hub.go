@@ -130,6 +130,9 @@ func (h *Hub) openAdapters(ctx context.Context, kinds contracts.Kinds) error {
 			Keep: func(ctx context.Context, r io.Reader, max int64) (contracts.Sum, error) {
 				return h.archive.Keep(ctx, r, max)
 			},
+			Waiting: func(ctx context.Context, after string, max int) ([]contracts.Ticket, error) {
+				return h.box.Waiting(ctx, name, after, max)
+			},
 		})
 		if err != nil {
 			return fmt.Errorf("adapter %s: %w", name, err)
