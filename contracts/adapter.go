@@ -70,9 +70,8 @@ type Env struct {
 	Secret      func(ctx context.Context, ref Secret) ([]byte, error)
 	// Keep puts a big proof into the archive, sealed, and gives its digest; more than max bytes is an error.
 	Keep func(ctx context.Context, r io.Reader, max int64) (Sum, error)
-	// Waiting lists tickets that this instance has carried out and whose end is still to come (StateWaiting,
-	// StateUncertain), with the answer so far in Detail, in the order of their ids: at most max, behind the id after.
-	// Nil: nobody can tell.
+	// Waiting lists tickets that this instance has carried out and that wait for an event (StateWaiting), with the answer so
+	// far in Detail, in the order of their acceptance: at most max, behind the ticket after. Nil: nobody can tell.
 	Waiting func(ctx context.Context, after string, max int) ([]Ticket, error)
 	// Backed reports whether a proof is contained in a completed backup, so that the far side's copy of it may go. Nil:
 	// nobody can tell, which is a no.

@@ -96,6 +96,38 @@ func (b *Box) List(ctx context.Context, q Query) (page []contracts.Ticket, err e
 	return page, err
 }
 
+// Waiting gives a page of the tickets that an instance has carried out and that wait for an event, in the order of their
+// acceptance, with the answer so far: for adapters that look for what should have come. after is the last ticket's id of
+// the page before; max is at most 1000.
+func (b *Box) Waiting(ctx context.Context, instance, after string, max int) (page []contracts.Ticket, err error) {
+	max = min(max, 1000)
+	err = b.store.Read(ctx, func(v *store.View) error {
+		page = nil
+		rows, err := v.Query(`SELECT id, op, since, answer FROM outbox_ticket
+			WHERE state = ? AND at = ? AND n > (SELECT coalesce(max(n), 0) FROM outbox_ticket WHERE id = ?) ORDER BY n LIMIT ?`,
+			string(contracts.StateWaiting), instance, after, max)
+		if err != nil {
+			return fmt.Errorf("list waiting tickets: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			t := contracts.Ticket{At: instance, State: contracts.StateWaiting}
+			var since int64
+			var answer []byte
+			if err := rows.Scan(&t.ID, &t.Op, &since, &answer); err != nil {
+				return fmt.Errorf("list waiting tickets: %w", err)
+			}
+			t.Since = instant(since)
+			if t.Detail, err = b.store.Unseal(inAnswer, t.ID, answer); err != nil {
+				b.log.Warn("outbox: the answer so far of a ticket cannot be read", "ticket", t.ID, "error", err)
+			}
+			page = append(page, t)
+		}
+		return rows.Err()
+	})
+	return page, err
+}
+
 // show reads what else a ticket shows, and shows it.
 func (b *Box) show(q store.Querier, r *row) (contracts.Ticket, error) {
 	who, err := b.callerOf(q, r)
