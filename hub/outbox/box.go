@@ -133,7 +133,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	if b.jitter == nil {
 		b.jitter = jitter
 	}
-	if err := s.Migrate(ctx, "outbox", []string{schema1, schema2, schema3}); err != nil {
+	if err := s.Migrate(ctx, "outbox", []string{schema1, schema2}); err != nil {
 		return nil, fmt.Errorf("open tickets: %w", err)
 	}
 	if err := b.takeOver(ctx, opt.Recovered); err != nil {
