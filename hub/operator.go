@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/hub/evidence"
 	"raccordo/hub/ledger"
 	"raccordo/hub/outbox"
 )
@@ -31,6 +32,8 @@ type Operator interface {
 	// ExportLedger writes the entries of the days (UTC) from one instant's to another's, both included, with their signed
 	// heads; a zero instant: no bound.
 	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
+	// ExportEvidence writes the evidence of a ticket or a case as a stream for evidence.Unpack; it is entered in the ledger.
+	ExportEvidence(ctx context.Context, w io.Writer, q evidence.Request) error
 	// Switches tells how each instance's breaker stands.
 	Switches(ctx context.Context) ([]Switch, error)
 	// Isolate keeps an instance from being asked until Rejoin, with a reason in the ledger.
@@ -162,6 +165,7 @@ func (h *Hub) operatorRoutes() http.Handler {
 		return verification{Report: report}, nil
 	})
 	mux.HandleFunc("GET /ledger/export", h.export)
+	mux.HandleFunc("POST /evidence/export", h.serveEvidence)
 	mux.Handle("GET "+metricsPath, h.Metrics())
 	return mux
 }
