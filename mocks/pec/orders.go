@@ -177,3 +177,12 @@ func (m *Mock) first(key string) (bool, int64) {
 	}
 	return false, now - at
 }
+
+// greylisted tells whether a first attempt was refused too short a time ago.
+func (m *Mock) greylisted(key string) bool {
+	now := m.clock.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, seen := m.orders.tries[key]
+	return seen && now.UnixNano()-at < int64(greylisting)
+}

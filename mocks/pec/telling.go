@@ -26,6 +26,9 @@ func (s *submitter) atRcpt(to string) error {
 	key := s.box() + " " + strings.ToLower(to)
 	told := s.m.told(s.box(), "rcpt", "", only("refused", "busy"))
 	told = append(told, s.m.told(s.box(), "greylist", key, only("greylist"))...)
+	if s.m.greylisted("greylist " + key) {
+		told = append(told, "greylist")
+	}
 	switch label := scenarioOf(to); label {
 	case "greylist", "refused":
 		told = append(told, label)
