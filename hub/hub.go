@@ -14,6 +14,7 @@ import (
 
 	"raccordo/contracts"
 	"raccordo/hub/archive"
+	"raccordo/hub/backup"
 	"raccordo/hub/call"
 	"raccordo/hub/feed"
 	"raccordo/hub/ledger"
@@ -52,6 +53,10 @@ type Hub struct {
 	admitted  call.Func // Admit > route: what Run does
 	submitted call.Func // Admit > outbox: what Submit does
 	meter     *meter
+
+	marks      *backup.Marks
+	backing    sync.Mutex              // held while a backup is made
+	backupStep func(step string) error // in tests
 
 	working atomic.Int64 // calls under way, but for those that wait for a ticket
 	gate    sync.RWMutex // closed while a clock jumps: no call begins at one time and goes on at another
@@ -94,6 +99,9 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 	if h.archive, err = archive.Open(ctx, cfg.Archive, h.store); err != nil {
 		return nil, err
 	}
+	if h.marks, err = backup.OpenMarks(ctx, h.store); err != nil {
+		return nil, err
+	}
 	if err = h.openAdapters(ctx, kinds); err != nil {
 		return nil, err
 	}
@@ -127,6 +135,7 @@ func (h *Hub) openAdapters(ctx context.Context, kinds contracts.Kinds) error {
 		adapter, err := stanza.Config.Open(ctx, contracts.Env{
 			Instance: name, Environment: h.cfg.Environment, Log: h.log.With("instance", name), Clock: h.clock,
 			Secret: h.secret,
+			Backed: h.Backed,
 			Keep: func(ctx context.Context, r io.Reader, max int64) (contracts.Sum, error) {
 				return h.archive.Keep(ctx, r, max)
 			},

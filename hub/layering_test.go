@@ -38,6 +38,7 @@ var layers = []layer{
 	{"hub/outbox", []string{"contracts", "hub/store"}, "the outbox declares what it needs of ledger, feed and hub"},
 	{"hub/feed", []string{"contracts", "hub/store"}, "the feed declares what it needs of the outbox and the ledger"},
 	{"hub/evidence", []string{"contracts", "hub/ledger"}, "an export declares what it needs of the hub; a verifier needs none"},
+	{"hub/backup", []string{"contracts", "hub/store", "hub/archive"}, "a backup is of the store and the archive; what the ledger says of it, it is told"},
 	{"hub/api", []string{"contracts"}, "a core service that links the client pulls in the standard library only"},
 	{"hub", []string{"contracts", "hub/*"}, "the hub knows no need and no supplier by name"},
 	{"mocks/lab", nil, "mocks are strangers: they share no code with us"},

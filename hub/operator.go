@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/hub/backup"
 	"raccordo/hub/evidence"
 	"raccordo/hub/ledger"
 	"raccordo/hub/outbox"
@@ -34,6 +35,8 @@ type Operator interface {
 	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
 	// ExportEvidence writes the evidence of a ticket or a case as a stream for evidence.Unpack; it is entered in the ledger.
 	ExportEvidence(ctx context.Context, w io.Writer, q evidence.Request) error
+	// Backup makes a backup while the hub is at work.
+	Backup(ctx context.Context, order BackupOrder, progress func(backup.Progress)) (BackupResult, error)
 	// Switches tells how each instance's breaker stands.
 	Switches(ctx context.Context) ([]Switch, error)
 	// Isolate keeps an instance from being asked until Rejoin, with a reason in the ledger.
@@ -101,7 +104,7 @@ func (h *Hub) ListenOperators() (net.Listener, error) { return listenOperators(h
 // ServeOperators serves operators on the listener until ctx ends, and closes it.
 func (h *Hub) ServeOperators(ctx context.Context, l net.Listener) error {
 	return serveUntil(ctx, l, &http.Server{
-		Handler: h.operatorRoutes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		Handler: h.operatorRoutes(ctx), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: operatorTime, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 	})
 }
@@ -113,7 +116,8 @@ type decision struct {
 	Reason   string          `json:"reason"`
 }
 
-func (h *Hub) operatorRoutes() http.Handler {
+// operatorRoutes serves until ctx ends; the longest request then ends too.
+func (h *Hub) operatorRoutes(ctx context.Context) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, fn func(r *http.Request) (any, error)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -166,6 +170,7 @@ func (h *Hub) operatorRoutes() http.Handler {
 	})
 	mux.HandleFunc("GET /ledger/export", h.export)
 	mux.HandleFunc("POST /evidence/export", h.serveEvidence)
+	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { h.serveBackup(ctx, w, r) })
 	mux.Handle("GET "+metricsPath, h.Metrics())
 	return mux
 }
