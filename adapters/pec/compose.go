@@ -27,20 +27,35 @@ func (b *mailbox) compose(id string, m delivery.Message, now time.Time, breveAbo
 	return d.Bytes()
 }
 
-// form chooses what receipts carry: nothing of a secret message, no copies of large ones, which would fill our mailbox
-// once per recipient.
+// form chooses what receipts carry: nothing of a secret message; no copies of large ones, which would fill our mailbox
+// once per recipient, and none where it is nearly full already.
 func (b *mailbox) form(m delivery.Message, breveAbove int) string {
-	size := m.Text.Len()
-	for _, f := range m.Attachments {
-		size += len(f.Content.Reveal())
-	}
 	switch {
 	case m.Secret:
 		return formShort
-	case size > breveAbove && b.Receipt == formComplete:
+	case b.Receipt == formComplete && (encoded(m)*len(m.To) > breveAbove || b.gate.tight()):
 		return formBrief
 	}
 	return b.Receipt
+}
+
+// encoded is about how many bytes a message has on the wire: base64 makes four of three and ends lines.
+func encoded(m delivery.Message) int {
+	size := m.Text.Len()
+	for _, f := range m.Attachments {
+		size += len(f.Content.Reveal()) * 137 / 100
+	}
+	return size
+}
+
+// formAsked gives the form of receipts that frozen bytes ask for.
+func formAsked(frozen []byte) string {
+	header, _, _ := bytes.Cut(frozen, []byte("\r\n\r\n"))
+	e, err := readEntity(header)
+	if err != nil {
+		return ""
+	}
+	return e.get("x-tiporicevuta")
 }
 
 func addresses(m delivery.Message) []string {

@@ -27,14 +27,21 @@ type Config struct {
 	Mailboxes []Mailbox `yaml:"mailboxes"`
 	// Poll is how long to leave a mailbox alone when it brought nothing.
 	Poll time.Duration `yaml:"poll,omitempty"`
-	// AcceptanceWithin is how long after rendering an uncertain message may go without any receipt before its error
-	// says that a person must settle it. It is never sent again by itself.
+	// AcceptanceWithin is how long an uncertain message may go without any receipt before its error says that a person
+	// must settle it. It is not sent again by itself, unless InDoubt says so.
 	AcceptanceWithin time.Duration `yaml:"acceptance_within,omitempty"`
 	// MaxReceipt is the largest message, in bytes, that is fetched; a larger one becomes an anomaly. A receipt of form
 	// "completa" returns the whole message: 1.5 times the provider's limit and 2 MiB is safe.
 	MaxReceipt int64 `yaml:"max_receipt,omitempty"`
-	// BreveAbove is the size in bytes from which a message asks for receipts that do not return it whole.
+	// BreveAbove is the size in bytes, times recipients, beyond which a message asks for receipts that do not return it
+	// whole: each recipient's receipt would lay another copy of it into our mailbox.
 	BreveAbove int `yaml:"breve_above,omitempty"`
+	// Blocked lists the extensions of attachments that providers refuse, also inside a zip file. Empty: none is refused.
+	Blocked []string `yaml:"blocked,omitempty"`
+	// InDoubt is what becomes of a message of which nothing was heard within AcceptanceWithin, though its mailbox could
+	// be searched: "hold" leaves it to a person; "resend_once" hands the same bytes over once more, under the same
+	// Message-ID, which may be a second legal sending.
+	InDoubt string `yaml:"in_doubt,omitempty"`
 	// Transient lists SMTP replies that look permanent and are a rate limit.
 	Transient []Transient `yaml:"transient,omitempty"`
 	// DeniedPause is how long a mailbox whose password was refused is left alone, unless the secret changes: providers
@@ -47,7 +54,7 @@ type Config struct {
 // A Mailbox is one PEC mailbox: it sends for a role, and its folder is read for receipts.
 type Mailbox struct {
 	Name    string `yaml:"name"`            // stands in cursors, logs and dispatches; changing it reads the mailbox anew
-	Role    string `yaml:"role"`            // the sender role of messages; one mailbox for each
+	Role    string `yaml:"role"`            // the sender role of messages; its mailboxes are one pool, of any providers
 	Address string `yaml:"address"`         // the certified address
 	SMTPS   string `yaml:"smtps,omitempty"` // host:port with TLS from the first byte (465)
 	SMTP    string `yaml:"smtp,omitempty"`  // host:port with STARTTLS (587), instead of smtps
@@ -61,6 +68,10 @@ type Mailbox struct {
 	// Quota is how many bytes the mailbox holds, where the server does not tell; zero: unknown. At 85 % receipts that
 	// return the message whole are not asked for any more, at 95 % the mailbox does not send.
 	Quota int64 `yaml:"quota,omitempty"`
+	// MaxSize is how many bytes, encoded and times recipients, the provider takes; zero: 30 million, the law's floor.
+	MaxSize int64 `yaml:"max_size,omitempty"`
+	// Drain ends a mailbox's sending: it is read until its last receipts are in.
+	Drain bool `yaml:"drain,omitempty"`
 	// Folders are read for receipts, by their names on the server ("/" stands for whatever parts the names there); the
 	// first is listened to. Name those that rules file receipts into. Empty: INBOX.
 	Folders []string `yaml:"folders,omitempty"`
@@ -89,10 +100,17 @@ const (
 )
 
 const (
-	defaultPerMinute = 6 // the tightest limit that a provider is known to set
+	defaultPerMinute = 6          // the tightest limit that a provider is known to set
+	defaultMaxSize   = 30_000_000 // what every provider must take, recipients included
 	defaultFolder    = "INBOX"
-	maxMailboxes     = 100
+	maxMailboxes     = 1000
 	maxDomain        = 40 // characters of a mailbox's domain, so that our Message-ID stays within 120
+)
+
+// What becomes of a message in doubt of which nothing was heard.
+const (
+	inDoubtHold   = "hold"
+	inDoubtResend = "resend_once"
 )
 
 // Default gives the settings but for roots and mailboxes.
@@ -101,6 +119,7 @@ func Default() contracts.Config {
 		Poll: time.Minute, AcceptanceWithin: time.Hour, MaxReceipt: 48 << 20, BreveAbove: 5 << 20,
 		DeniedPause: 5 * time.Minute, Timeout: 30 * time.Second,
 		Transient: []Transient{{Code: 550, Text: `(?i)too much traffic|class of service`}},
+		Blocked:   blockedByProviders(), InDoubt: inDoubtHold,
 	}
 }
 
@@ -130,6 +149,14 @@ func (c *Config) Validate(env contracts.Environment) error {
 		if _, err := regexp.Compile(t.Text); err != nil || t.Text == "" {
 			v.fault(at+".text", "want a regular expression")
 		}
+	}
+	for i, ext := range c.Blocked {
+		if !extension.MatchString(ext) {
+			v.fault(fmt.Sprintf("blocked[%d]", i), "want an extension in small letters and digits, without its dot")
+		}
+	}
+	if c.InDoubt != inDoubtHold && c.InDoubt != inDoubtResend {
+		v.fault("in_doubt", "want %s or %s", inDoubtHold, inDoubtResend)
 	}
 	if len(c.Mailboxes) == 0 || len(c.Mailboxes) > maxMailboxes {
 		v.fault("mailboxes", "want 1 to %d", maxMailboxes)
@@ -179,9 +206,6 @@ func (v *validation) mailbox(all []Mailbox, i int) {
 		if other.Name == m.Name {
 			v.fault(at+"name", "is mailboxes[%d]'s too", j)
 		}
-		if other.Role == m.Role {
-			v.fault(at+"role", "is mailboxes[%d]'s too; a role speaks through one mailbox", j)
-		}
 		if strings.EqualFold(other.Address, m.Address) {
 			v.fault(at+"address", "is mailboxes[%d]'s too", j)
 		}
@@ -202,6 +226,12 @@ func (v *validation) mailbox(all []Mailbox, i int) {
 	if m.PerMinute < 0 || m.PerMinute > 10_000 {
 		v.fault(at+"per_minute", "want 1 to 10000, or 0 for %d", defaultPerMinute)
 	}
+	if m.Quota < 0 || (m.Quota > 0 && m.Quota < 1<<20) {
+		v.fault(at+"quota", "want a number of bytes from %d, or 0 where it is not known", 1<<20)
+	}
+	if m.MaxSize < 0 || (m.MaxSize > 0 && m.MaxSize < 1<<20) {
+		v.fault(at+"max_size", "want a number of bytes from %d, or 0 for %d", 1<<20, defaultMaxSize)
+	}
 	v.reading(at, m)
 	switch m.Receipt {
 	case "", formComplete, formBrief, formShort:
@@ -209,6 +239,8 @@ func (v *validation) mailbox(all []Mailbox, i int) {
 		v.fault(at+"receipt", "want %s, %s or %s", formComplete, formBrief, formShort)
 	}
 }
+
+var extension = regexp.MustCompile(`^[a-z0-9]{1,10}$`)
 
 var mailboxName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
@@ -244,7 +276,10 @@ func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, 
 			return nil, contracts.Errorf(contracts.Invalid, "open: ca: %w", err)
 		}
 	}
-	a := &Adapter{env: env, config: *c}
+	a := &Adapter{env: env, config: *c, blocked: map[string]bool{}}
+	for _, ext := range c.Blocked {
+		a.blocked[ext] = true
+	}
 	for i, t := range c.Transient {
 		text, err := regexp.Compile(t.Text)
 		if err != nil {
@@ -259,6 +294,7 @@ func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, 
 		}
 		a.boxes = append(a.boxes, box)
 	}
+	a.pools = newPools(a.boxes)
 	a.intake = newIntake(a)
 	return a, nil
 }

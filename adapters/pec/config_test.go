@@ -59,7 +59,7 @@ func TestEveryFaultIsToldAtOnceWithItsPath(t *testing.T) {
 		}},
 		{
 			"two of the same", contracts.Collaudo, func(c *Config) { c.Mailboxes = append(c.Mailboxes, c.Mailboxes[0]) },
-			[]string{"mailboxes[1].name", "mailboxes[1].role", "mailboxes[1].address"},
+			[]string{"mailboxes[1].name", "mailboxes[1].address"},
 		},
 		{"both spellings", contracts.Collaudo, func(c *Config) { c.Mailboxes[0].SMTP, c.Mailboxes[0].IMAP = "a:1", "b:2" }, []string{"mailboxes[0].smtps", "mailboxes[0].imaps"}},
 		{"places that are none", contracts.Collaudo, func(c *Config) {

@@ -22,10 +22,12 @@ type mailbox struct {
 	clock   contracts.Clock
 	pause   time.Duration
 
+	gate     gate
+	provider string // who runs its server, as far as we can tell
+
 	gauge gauge
 
 	mu     sync.Mutex
-	turns  []time.Time   // the last PerMinute submissions begun, oldest first
 	denied time.Time     // when the password was refused; zero: it was not
 	refuse contracts.Sum // digest of the refused password
 }
@@ -38,11 +40,14 @@ func newMailbox(m Mailbox, c *Config, env contracts.Env, roots *x509.CertPool, s
 	if m.PerMinute == 0 {
 		m.PerMinute = defaultPerMinute
 	}
+	if m.MaxSize == 0 {
+		m.MaxSize = defaultMaxSize
+	}
 	if m.Receipt == "" {
 		m.Receipt = formComplete
 	}
 	box := &mailbox{
-		Mailbox: m, address: address, clock: env.Clock, pause: c.DeniedPause,
+		Mailbox: m, address: address, clock: env.Clock, pause: c.DeniedPause, gate: newGate(m), provider: provider(m),
 		reader: reader{mailbox: m.Name, address: address, signer: m.Signer, roots: roots},
 		secret: func(ctx context.Context) ([]byte, error) { return env.Secret(ctx, m.Password) },
 	}
@@ -65,7 +70,15 @@ func (b *mailbox) password(ctx context.Context) ([]byte, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if left := b.denied.Add(b.pause).Sub(b.clock.Now()); !b.denied.IsZero() && left > 0 && b.refuse == contracts.SumOf(secret) {
+	if b.denied.IsZero() {
+		return secret, nil
+	}
+	if b.refuse != contracts.SumOf(secret) { // it was replaced
+		b.denied = time.Time{}
+		b.gate.pardon()
+		return secret, nil
+	}
+	if left := b.denied.Add(b.pause).Sub(b.clock.Now()); left > 0 {
 		e := contracts.Errorf(contracts.Denied, "log in: left alone for %v, since the password was refused; replace it, or wait", left.Round(time.Second))
 		e.After = left
 		return nil, e
@@ -89,18 +102,23 @@ func (b *mailbox) refused(ctx context.Context, err error) {
 	}
 }
 
-// turn takes a place among the PerMinute submissions of any minute, or says when there will be one. A token bucket
-// would let twice as many pass in its first minute, and providers count every minute.
-func (b *mailbox) turn() (after time.Duration) {
-	now := b.clock.Now()
+// opens tells when the mailbox may send: now or before, then at once; zero when nobody knows. why is what keeps it.
+func (b *mailbox) opens(now time.Time) (at time.Time, why contracts.Kind) {
+	at, why = b.gate.opens(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.turns) == b.PerMinute {
-		if after = b.turns[0].Add(time.Minute).Sub(now); after > 0 {
-			return min(after, time.Minute) // a clock that was set back must not stop the mailbox
-		}
-		b.turns = b.turns[1:]
+	if until := b.denied.Add(b.pause); !b.denied.IsZero() && !at.IsZero() && until.After(at) {
+		return until, contracts.Denied
 	}
-	b.turns = append(b.turns, now)
-	return 0
+	return at, why
+}
+
+// reconsider reads the secret of a mailbox whose password was refused: it may be another by now.
+func (b *mailbox) reconsider(ctx context.Context) {
+	b.mu.Lock()
+	shut := !b.denied.IsZero()
+	b.mu.Unlock()
+	if shut {
+		_, _ = b.password(ctx) // what it finds out, it remembers
+	}
 }

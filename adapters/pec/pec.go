@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"raccordo/adapters/internal/mail"
@@ -18,6 +17,8 @@ type Adapter struct {
 	config    Config
 	transient []mail.Pattern
 	boxes     []*mailbox
+	pools     map[string]*pool // by role
+	blocked   map[string]bool  // extensions of attachments that providers refuse
 	intake    *intake
 }
 
@@ -33,6 +34,7 @@ func (a *Adapter) Bindings() []contracts.Binding {
 	return []contracts.Binding{contracts.Bind(delivery.OpSend, a.Send,
 		contracts.Covers(delivery.OpSend, a.covers),
 		contracts.OnEvent(delivery.OpSend, a.fold),
+		contracts.Reserving(delivery.OpSend, a.Reserve),
 		contracts.Resolve(delivery.OpSend, a.resolve))}
 }
 
@@ -85,21 +87,12 @@ func (a *Adapter) checkIn(ctx context.Context, b *mailbox) error {
 	return err
 }
 
-// box finds the mailbox that speaks for a role.
-func (a *Adapter) box(role string) (*mailbox, bool) {
-	i := slices.IndexFunc(a.boxes, func(b *mailbox) bool { return b.Role == role })
-	if i < 0 {
-		return nil, false
-	}
-	return a.boxes[i], true
-}
-
-// covers refuses a message for whose role no mailbox speaks here.
+// covers refuses a message for whose role no mailbox sends here, and one that no access point would take.
 func (a *Adapter) covers(m delivery.Message) error {
-	if _, ok := a.box(m.Sender); !ok {
+	if p, ok := a.pools[m.Sender]; !ok || !p.sends() {
 		return a.fault(contracts.Errorf(contracts.Invalid, "send: sender: no mailbox of this instance speaks for the role"))
 	}
-	return nil
+	return a.fault(a.inspect(m))
 }
 
 // fault gives an error this instance's name and operation.

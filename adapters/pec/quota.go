@@ -67,6 +67,7 @@ func (s *source) measure(all bool) error {
 		}
 	}
 	if quota.Limit > 0 {
+		s.box.gate.measured(quota.Used, quota.Limit)
 		s.filled(quota.Fill())
 	}
 	return nil

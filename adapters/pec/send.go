@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"regexp"
@@ -11,14 +12,26 @@ import (
 	"raccordo/contracts/delivery"
 )
 
-const keptMessage = "message" // the frozen bytes' name in the hold
+// keptMessage is the frozen bytes' name in the hold. They are kept when they are about to leave, and not before: so a
+// ticket holds one rendering at most, that of the mailbox from which it may have left.
+const keptMessage = "message"
 
-// Send renders the message once, marks departure and submits it, once. Its answer is the answer so far: every recipient
-// stands at sent, and receipts tell the rest. It needs a hold in the context, from which the Message-ID derives.
+const (
+	maxMoves = 4               // mailboxes tried for one message in one call, while nothing has left
+	inUse    = 2 * time.Second // after which to ask again for a mailbox that is in use
+)
+
+// Send renders the message for the reserved mailbox (contracts.PlaceFrom; without one it takes the mailbox whose turn it
+// is), freezes the bytes, marks departure and submits them, once. Its answer is the answer so far: every recipient stands
+// at sent, and receipts tell the rest. It needs a hold in the context, from which the Message-ID derives.
 //
-// Errors: Invalid, the message or its envelope is refused for good; Throttled, the mailbox's rate or the provider's,
-// with After; Unavailable, the provider is away or asks to come back, and has taken nothing; Denied, it does not let us
-// in; Canceled, given up before anything left; Uncertain, the connection broke after DATA had begun: receipts will tell.
+// A mailbox that is refused, away or limited hands the message on to another of its role, as long as nothing has left.
+// What has left once stays with its mailbox, whose address and domain are part of it.
+//
+// Errors: Invalid, the message or its envelope is refused for good; Throttled, no mailbox has its turn, or the provider
+// limits the rate, with After; Unavailable, the provider is away or asks to come back, and has taken nothing; Denied, it
+// lets no mailbox of the role in; Conflict, the mailbox that the message is bound to is not there any more; Canceled,
+// given up before anything left; Uncertain, the connection broke after DATA had begun: receipts will tell.
 func (a *Adapter) Send(ctx context.Context, m delivery.Message) (delivery.Dispatch, error) {
 	d, err := a.send(ctx, m)
 	return d, a.fault(err)
@@ -35,53 +48,190 @@ func (a *Adapter) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 	if !m.Digest.IsZero() {
 		return delivery.Dispatch{}, contracts.Errorf(contracts.Invalid, "send: the message's text was erased; it cannot be sent again")
 	}
-	b, id, err := a.sender(hold, m)
-	if err != nil {
+	if err := a.covers(m); err != nil {
 		return delivery.Dispatch{}, err
 	}
-	if after := b.turn(); after > 0 {
-		e := contracts.Errorf(contracts.Throttled, "send: mailbox %s has sent its %d messages of this minute", b.Name, b.PerMinute)
-		e.After = after
-		return delivery.Dispatch{}, e
-	}
-	frozen, err := hold.Keep(ctx, keptMessage, func() ([]byte, error) {
-		return b.compose(id, m, a.env.Clock.Now(), a.config.BreveAbove)
-	})
-	if err != nil {
+	s := &sending{Adapter: a, hold: hold, m: m, pool: a.pools[m.Sender]}
+	var err error
+	if s.frozen, err = kept(ctx, hold, keptMessage); err != nil {
 		return delivery.Dispatch{}, err
 	}
-	if err := a.submit(ctx, b, hold, mail.Envelope{From: b.address.Reveal(), To: addresses(m), Message: frozen}); err != nil {
-		return delivery.Dispatch{}, err
+	if s.frozen != nil {
+		if s.bound, err = a.sender(s.frozen); err != nil {
+			return delivery.Dispatch{}, err
+		}
+		if s.bound.Drain {
+			return delivery.Dispatch{}, contracts.Errorf(contracts.Conflict, "send: mailbox %s, from which the message may have left, does not send any more; submit it under a new key", s.bound.Name)
+		}
 	}
-	d := sent(b, id, m, a.env.Clock.Now())
-	d.Sum = contracts.SumOf(frozen)
-	return d, nil
+	return s.run(ctx)
 }
 
-// sender gives the mailbox that speaks for the message, and the Message-ID, which derives from the ticket.
-func (a *Adapter) sender(hold contracts.Hold, m delivery.Message) (*mailbox, string, error) {
-	b, ok := a.box(m.Sender)
-	if !ok {
-		return nil, "", a.covers(m)
+// A sending is one message on its way to a mailbox that takes it.
+type sending struct {
+	*Adapter
+	hold   contracts.Hold
+	m      delivery.Message
+	pool   *pool
+	frozen []byte            // what may have left already; nil: nothing
+	bound  *mailbox          // from which it left
+	tried  map[*mailbox]bool // in this call
+	need   int64             // bytes, times recipients, that the mailbox must take
+}
+
+func (s *sending) run(ctx context.Context) (delivery.Dispatch, error) {
+	s.tried = map[*mailbox]bool{}
+	var last *contracts.Error
+	for len(s.tried) < maxMoves {
+		b, give, err := s.place(ctx)
+		if err != nil && last == nil {
+			return delivery.Dispatch{}, err
+		}
+		if err != nil {
+			break
+		}
+		s.tried[b] = true
+		d, trouble, moves := s.from(ctx, b)
+		give()
+		if trouble == nil {
+			return d, nil
+		}
+		if last = trouble; !moves {
+			break
+		}
 	}
-	id, err := messageID(hold.ID(), b.address)
-	return b, id, err
+	return delivery.Dispatch{}, last
+}
+
+// place gives the mailbox to send from, and the function that gives it back: the reserved one, if it will do.
+func (s *sending) place(ctx context.Context) (*mailbox, func(), error) {
+	name := contracts.PlaceFrom(ctx)
+	var b *mailbox
+	var w wait
+	switch {
+	case name == "" && len(s.tried) == 0:
+		for _, one := range s.pool.boxes {
+			one.reconsider(ctx)
+		}
+		b, w = s.pool.await(ctx, s.env.Clock, s.fits)
+	case len(s.tried) == 0:
+		if b = s.pool.named(name); b == nil {
+			return nil, nil, contracts.Errorf(contracts.Internal, "send: the reserved place is no mailbox of the role")
+		}
+		if !b.Drain && s.fits(b) {
+			return b, func() {}, nil // whoever reserved it gives it back
+		}
+		fallthrough
+	default:
+		b, w = s.pool.reserve(s.env.Clock.Now(), s.fits)
+	}
+	if b != nil {
+		return b, func() { s.pool.release(b) }, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, contracts.Errorf(contracts.Canceled, "send: %w", err)
+	}
+	e := contracts.Errorf(contracts.Throttled, "send: no mailbox of the role has its turn (%s)", w)
+	e.After = s.after(w)
+	return nil, nil, e
+}
+
+func (s *sending) fits(b *mailbox) bool {
+	return !s.tried[b] && (s.bound == nil || b == s.bound) && b.MaxSize >= s.need
+}
+
+// after is how long to wait before asking the pool again.
+func (s *sending) after(w wait) time.Duration {
+	switch {
+	case w.busy:
+		return inUse
+	case w.until.IsZero():
+		return minute
+	}
+	return max(w.until.Sub(s.env.Clock.Now()), time.Second)
+}
+
+// from sends from one mailbox. moves: the trouble is the mailbox's, and another may take the message.
+func (s *sending) from(ctx context.Context, b *mailbox) (d delivery.Dispatch, trouble *contracts.Error, moves bool) {
+	raw := s.frozen
+	id, err := messageID(s.hold.ID(), b.address)
+	if err == nil && raw == nil {
+		raw, err = b.compose(id, s.m, s.env.Clock.Now(), s.config.BreveAbove)
+	}
+	if err == nil {
+		err = preflight(raw, id, b, s.m)
+	}
+	if err != nil {
+		return d, contracts.AsError(err), false
+	}
+	if size := int64(len(raw)) * int64(len(s.m.To)); size > b.MaxSize {
+		s.need = size
+		e := contracts.Errorf(contracts.Invalid, "send: the message is too big: %d bytes for %d recipients, of %d at most", len(raw), len(s.m.To), b.MaxSize)
+		e.Code = "5.3.4"
+		return d, e, s.bound == nil && s.pool.any(s.fits)
+	}
+	departed := false
+	f := s.submit(ctx, b, raw, func() error {
+		frozen, err := s.hold.Keep(ctx, keptMessage, func() ([]byte, error) { return raw, nil })
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(frozen, raw) {
+			return contracts.Errorf(contracts.Unavailable, "another worker has frozen the message")
+		}
+		departed = true
+		return s.hold.Depart(ctx)
+	})
+	if f == nil {
+		return sent(b, id, s.m, s.env.Clock.Now(), raw), nil, false
+	}
+	e := s.refusal(b, f)
+	if departed {
+		s.bound = b
+	}
+	if !f.OfMailbox(s.transient) {
+		return d, e, false
+	}
+	if e.Retryable() || e.Kind == contracts.Denied {
+		e.After = max(e.After, s.next())
+	}
+	return d, e, !departed && ctx.Err() == nil
+}
+
+// next is how long until a mailbox that fits opens, whatever was tried in this call.
+func (s *sending) next() time.Duration {
+	now := s.env.Clock.Now()
+	until := s.pool.opens(now, func(b *mailbox) bool { return (s.bound == nil || b == s.bound) && b.MaxSize >= s.need })
+	return s.after(wait{until: until})
 }
 
 // sent is the dispatch of a message that the server has just taken.
-func sent(b *mailbox, id string, m delivery.Message, at time.Time) delivery.Dispatch {
-	d := delivery.Dispatch{MessageID: "<" + id + ">", Mailbox: b.Name, Submitted: at}
+func sent(b *mailbox, id string, m delivery.Message, at time.Time, frozen []byte) delivery.Dispatch {
+	d := delivery.Dispatch{MessageID: "<" + id + ">", Mailbox: b.Name, Submitted: at, Sum: contracts.SumOf(frozen)}
 	for _, r := range m.To {
 		d.Recipients = append(d.Recipients, delivery.Delivery{Address: r.Address, Status: delivery.Sent})
 	}
 	return d
 }
 
-// submit hands frozen bytes over and tells the trail of it.
-func (a *Adapter) submit(ctx context.Context, b *mailbox, hold contracts.Hold, e mail.Envelope) error {
-	attempt := contracts.Attempt{At: a.env.Clock.Now(), RequestSum: contracts.SumOf(e.Message)}
+// sender finds the mailbox from which frozen bytes leave, by their From.
+func (a *Adapter) sender(frozen []byte) (*mailbox, error) {
+	from := sentFrom(frozen)
+	for _, b := range a.boxes {
+		if b.address.Equal(from) {
+			return b, nil
+		}
+	}
+	e := contracts.Errorf(contracts.Conflict, "the mailbox from which the message may have left is not configured any more; name it again, with drain")
+	e.Code = "NO_MAILBOX"
+	return nil, e
+}
+
+// submit hands frozen bytes over, tells the trail of it, and keeps the mailbox's gate. nil: they were taken.
+func (s *sending) submit(ctx context.Context, b *mailbox, raw []byte, depart func() error) *mail.Failure {
+	attempt := contracts.Attempt{At: s.env.Clock.Now(), RequestSum: contracts.SumOf(raw)}
 	began := time.Now()
-	reply, err := b.out.Submit(ctx, e, func() error { return hold.Depart(ctx) })
+	reply, err := b.out.Submit(ctx, mail.Envelope{From: b.address.Reveal(), To: addresses(s.m), Message: raw}, depart)
 	attempt.Took = time.Since(began)
 	var f *mail.Failure
 	switch {
@@ -97,12 +247,12 @@ func (a *Adapter) submit(ctx context.Context, b *mailbox, hold contracts.Hold, e
 		attempt.Status = "no reply"
 	}
 	contracts.TrailFrom(ctx).Attempt(attempt)
-	if err == nil {
+	if f == nil {
+		s.taken(b, raw)
 		return nil
 	}
-	refused := a.refusal(b, f)
-	b.refused(ctx, refused)
-	return refused
+	s.trouble(ctx, b, f)
+	return f
 }
 
 // refusal turns how far a submission came into what the caller may conclude.
@@ -117,17 +267,17 @@ func (a *Adapter) refusal(b *mailbox, f *mail.Failure) *contracts.Error {
 	case contracts.Uncertain:
 		next = "its receipts will tell whether it was taken"
 	case contracts.Throttled:
-		next, e.After = "the provider limits the rate", time.Minute
+		next, e.After = "the provider limits the rate", minute
 	case contracts.Unavailable:
 		next = "nothing was taken"
 	case contracts.Denied:
-		next = "check the mailbox's user and password"
-		if e.After == 0 { // it is the mailbox that is refused, not the message: its turn comes again
-			e.After = max(b.pause, time.Second)
+		next, e.After = "check the mailbox's user and password", max(e.After, b.pause, time.Second)
+		if f.Sent() { // the message was not taken and is as good as before: it waits for the mailbox
+			e.Kind = contracts.Throttled
 		}
 	case contracts.Invalid:
 		next = "the provider refuses the message for good"
-		if f.Reply.Code == 552 || f.Reply.Enhanced == "5.3.4" || f.Reply.Enhanced == "5.2.3" {
+		if f.TooBig() {
 			next = "the message is too big for the provider"
 		}
 	default:
@@ -145,4 +295,15 @@ func queueID(r mail.Reply) string {
 		return m[1]
 	}
 	return ""
+}
+
+var errNotKept = errors.New("not kept")
+
+// kept gives what the hold keeps under a name; nil: nothing.
+func kept(ctx context.Context, hold contracts.Hold, name string) ([]byte, error) {
+	b, err := hold.Keep(ctx, name, func() ([]byte, error) { return nil, errNotKept })
+	if errors.Is(err, errNotKept) {
+		return nil, nil
+	}
+	return b, err
 }

@@ -35,9 +35,9 @@ func (h *hold) Keep(_ context.Context, name string, make func() ([]byte, error))
 	if b, ok := h.kept[name]; ok {
 		return b, nil
 	}
-	h.rendered++
 	b, err := make()
 	if err == nil {
+		h.rendered++
 		h.kept[name] = b
 	}
 	return b, err
@@ -173,22 +173,23 @@ func TestReplyDecidesWhatToConclude(t *testing.T) {
 		code   string
 		sent   bool
 		depart int
+		away   bool // the mailbox is left alone for a while
 	}{
-		{"no connection", lab.Fault{Do: lab.Refuse}, mock.AtDot, contracts.Unavailable, "", false, 0},
-		{"greylisted at RCPT", lab.Fault{Do: lab.Status, Status: 450}, mock.AtRcpt, contracts.Unavailable, "450 4.0.0", false, 0},
-		{"recipient refused", lab.Fault{Do: lab.Status, Status: 550}, mock.AtRcpt, contracts.Invalid, "550 5.0.0", false, 0},
-		{"sender refused", lab.Fault{Do: lab.Status, Status: 553}, mock.AtMail, contracts.Invalid, "553 5.0.0", false, 0},
-		{"away at MAIL", lab.Fault{Do: lab.Status, Status: 421}, mock.AtMail, contracts.Unavailable, "421 4.3.2", false, 0},
-		{"rate limit dressed as 550", lab.Fault{Do: lab.Throttle}, mock.AtDot, contracts.Throttled, "550", false, 0},
-		{"password refused", lab.Fault{Do: lab.StaleVoucher}, mock.AtDot, contracts.Denied, "535 5.7.8", false, 0},
-		{"too big at the dot", lab.Fault{Do: lab.Status, Status: 552}, mock.AtDot, contracts.Invalid, "552 5.0.0", true, 1},
-		{"away at the dot", lab.Fault{Do: lab.Status, Status: 421}, mock.AtDot, contracts.Unavailable, "421 4.3.2", true, 1},
-		{"try again at the dot", lab.Fault{Do: lab.Status, Status: 451}, mock.AtDot, contracts.Unavailable, "451 4.0.0", true, 1},
-		{"cut before the dot was answered", lab.Fault{Do: lab.Drop}, mock.AtDot, contracts.Uncertain, "", true, 1},
-		{"cut after it was taken", lab.Fault{Do: lab.DropAfterAccept}, mock.AtDot, contracts.Uncertain, "", true, 1},
-		{"noise for an answer", lab.Fault{Do: lab.Garbage}, mock.AtDot, contracts.Uncertain, "", true, 1},
-		{"half an answer", lab.Fault{Do: lab.Truncate}, mock.AtDot, contracts.Uncertain, "", true, 1},
-		{"an answer without end", lab.Fault{Do: lab.Huge}, mock.AtDot, contracts.Uncertain, "", true, 1},
+		{"no connection", lab.Fault{Do: lab.Refuse}, mock.AtDot, contracts.Unavailable, "", false, 0, true},
+		{"greylisted at RCPT", lab.Fault{Do: lab.Status, Status: 450}, mock.AtRcpt, contracts.Unavailable, "450 4.0.0", false, 0, false},
+		{"recipient refused", lab.Fault{Do: lab.Status, Status: 550}, mock.AtRcpt, contracts.Invalid, "550 5.0.0", false, 0, false},
+		{"sender refused", lab.Fault{Do: lab.Status, Status: 553}, mock.AtMail, contracts.Denied, "553 5.0.0", false, 0, true},
+		{"away at MAIL", lab.Fault{Do: lab.Status, Status: 421}, mock.AtMail, contracts.Unavailable, "421 4.3.2", false, 0, true},
+		{"rate limit dressed as 550", lab.Fault{Do: lab.Throttle}, mock.AtDot, contracts.Throttled, "550", false, 0, true},
+		{"password refused", lab.Fault{Do: lab.StaleVoucher}, mock.AtDot, contracts.Denied, "535 5.7.8", false, 0, true},
+		{"too big at the dot", lab.Fault{Do: lab.Status, Status: 552}, mock.AtDot, contracts.Invalid, "552 5.0.0", true, 1, false},
+		{"away at the dot", lab.Fault{Do: lab.Status, Status: 421}, mock.AtDot, contracts.Unavailable, "421 4.3.2", true, 1, true},
+		{"try again at the dot", lab.Fault{Do: lab.Status, Status: 451}, mock.AtDot, contracts.Unavailable, "451 4.0.0", true, 1, false},
+		{"cut before the dot was answered", lab.Fault{Do: lab.Drop}, mock.AtDot, contracts.Uncertain, "", true, 1, true},
+		{"cut after it was taken", lab.Fault{Do: lab.DropAfterAccept}, mock.AtDot, contracts.Uncertain, "", true, 1, true},
+		{"noise for an answer", lab.Fault{Do: lab.Garbage}, mock.AtDot, contracts.Uncertain, "", true, 1, true},
+		{"half an answer", lab.Fault{Do: lab.Truncate}, mock.AtDot, contracts.Uncertain, "", true, 1, true},
+		{"an answer without end", lab.Fault{Do: lab.Huge}, mock.AtDot, contracts.Uncertain, "", true, 1, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +210,7 @@ func TestReplyDecidesWhatToConclude(t *testing.T) {
 			if !errors.As(err, &e) || e.Kind != tc.want || e.Code != tc.code || e.System != "pec" || e.Operation != "delivery.send" {
 				t.Fatalf("%v, want %s [%s]", err, tc.want, tc.code)
 			}
-			if (e.Kind == contracts.Throttled || e.Kind == contracts.Denied) != (e.After > 0) {
+			if e.After == 0 && (e.Kind == contracts.Throttled || e.Kind == contracts.Denied || tc.away && e.Kind != contracts.Uncertain) {
 				t.Errorf("after %v", e.After)
 			}
 			if strings.Contains(e.Error(), "@") || strings.Contains(e.Error(), "Class") {
@@ -221,14 +222,23 @@ func TestReplyDecidesWhatToConclude(t *testing.T) {
 			if a := trail.Attempts(); len(a) != 1 || a[0].Sent != tc.sent || a[0].Status == "" {
 				t.Errorf("trail %+v, want sent %t", a, tc.sent)
 			}
-			// The next message finds a connection that works, and the bytes are the same.
+			// The next message finds a connection that works, and what may have left leaves as it was.
 			w.bench.Clear()
 			frozen := h.kept[keptMessage]
-			if _, err := w.Send(ctx, to("rossi@pec.cittadini.test")); err != nil {
-				t.Fatalf("again: %v", err)
+			if (frozen != nil) != (tc.depart > 0) {
+				t.Errorf("frozen %t before anything left", frozen != nil)
+			}
+			if _, err := w.Send(ctx, to("rossi@pec.cittadini.test")); tc.away != (contracts.KindOf(err) == contracts.Throttled) {
+				t.Errorf("at once again: %v, want the mailbox left alone: %t", err, tc.away)
+			}
+			if tc.away {
+				w.bench.Advance(2 * time.Minute)
+				if _, err := w.Send(ctx, to("rossi@pec.cittadini.test")); err != nil {
+					t.Fatalf("again: %v", err)
+				}
 			}
 			got := w.mock.Accepted()
-			if !bytes.Equal(frozen, h.kept[keptMessage]) || h.rendered != 1 || got[len(got)-1].Sum != contracts.SumOf(frozen).String() {
+			if frozen != nil && !bytes.Equal(frozen, h.kept[keptMessage]) || h.rendered != 1 || got[len(got)-1].Sum != contracts.SumOf(h.kept[keptMessage]).String() {
 				t.Errorf("rendered %d times, or other bytes left", h.rendered)
 			}
 		})
@@ -320,7 +330,7 @@ func TestRefusedPasswordIsNotHammered(t *testing.T) {
 	if err := send(); !errors.As(err, &e) || e.Kind != contracts.Denied || e.Code != "535 5.7.8" {
 		t.Fatalf("wrong password: %v", err)
 	}
-	if err := send(); !errors.As(err, &e) || e.Kind != contracts.Denied || e.Code != "" || e.After <= 0 {
+	if err := send(); !errors.As(err, &e) || e.Kind != contracts.Throttled || e.Code != "" || e.After <= 4*time.Minute || w.bench.Sent("pec smtp *") != 0 {
 		t.Errorf("at once again: %v, want it left alone", err)
 	}
 	if _, _, err := w.Feed(t.Context(), nil); contracts.KindOf(err) != contracts.Denied || w.bench.Sent("pec imap login") != 0 {

@@ -154,8 +154,8 @@ func (f *Failure) TooBig() bool {
 func (f *Failure) OfMailbox(transient []Pattern) bool {
 	r := f.Reply
 	if r.Code == 0 {
-		var ours *contracts.Error
-		return !errors.As(f.Err, &ours) && !errors.Is(f.Err, context.Canceled) && !f.Sent()
+		var ours *contracts.Error // the secret's reader, or depart
+		return !errors.As(f.Err, &ours) && !errors.Is(f.Err, context.Canceled) && !f.Sent() || f.Phase == PhaseAuth
 	}
 	for _, p := range transient {
 		if p.match(r) {

@@ -1,0 +1,206 @@
+package pec
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"raccordo/contracts"
+)
+
+// A pool is the mailboxes that speak for one role. Each sends one message at a time over its one connection, so that one
+// that is slow, locked or full holds up none of the others.
+type pool struct {
+	boxes []*mailbox
+
+	mu    sync.Mutex
+	busy  map[*mailbox]bool
+	last  map[string]uint64 // when a mailbox or a provider was last used, as a number of uses
+	uses  uint64
+	freed chan struct{} // closed and replaced when a mailbox is given back
+}
+
+func newPools(boxes []*mailbox) map[string]*pool {
+	pools := map[string]*pool{}
+	for _, b := range boxes {
+		p, ok := pools[b.Role]
+		if !ok {
+			p = &pool{busy: map[*mailbox]bool{}, last: map[string]uint64{}, freed: make(chan struct{})}
+			pools[b.Role] = p
+		}
+		p.boxes = append(p.boxes, b)
+	}
+	return pools
+}
+
+// named finds a mailbox of the pool.
+func (p *pool) named(name string) *mailbox {
+	for _, b := range p.boxes {
+		if b.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// sends reports whether any mailbox of the pool is there to send.
+func (p *pool) sends() bool {
+	return slices.ContainsFunc(p.boxes, func(b *mailbox) bool { return !b.Drain })
+}
+
+// A wait is why the pool has no mailbox at present.
+type wait struct {
+	until time.Time // when to ask again; zero: when a mailbox is given back, or emptied
+	busy  bool      // one of them is in use and would do
+	why   contracts.Kind
+}
+
+// String says why, for an error.
+func (w wait) String() string {
+	switch {
+	case w.busy:
+		return "in use"
+	case w.until.IsZero():
+		return "full, or none takes as much"
+	case w.why == contracts.Throttled:
+		return "each has sent its messages of this minute"
+	}
+	return w.why.String()
+}
+
+// reserve takes the mailbox whose turn it is, of those that fit (nil: all).
+func (p *pool) reserve(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b, w := p.choose(now, fits)
+	if b != nil {
+		p.uses++
+		p.busy[b] = true
+		p.last[b.Name], p.last["@"+b.provider] = p.uses, p.uses
+	}
+	return b, w
+}
+
+// opens is the earliest instant at which a mailbox that fits may send, in use or not; zero: nobody knows.
+func (p *pool) opens(now time.Time, fits func(*mailbox) bool) (first time.Time) {
+	for _, b := range p.boxes {
+		if b.Drain || !fits(b) {
+			continue
+		}
+		if at, _ := b.opens(now); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+// any reports whether a mailbox that sends fits, now or later.
+func (p *pool) any(fits func(*mailbox) bool) bool {
+	return slices.ContainsFunc(p.boxes, func(b *mailbox) bool { return !b.Drain && fits(b) })
+}
+
+// A bid is a mailbox that could send now.
+type bid struct {
+	box   *mailbox
+	tight bool    // its quota is
+	load  float64 // share of its minute that is used
+}
+
+// choose picks the mailbox with most of its minute left; of several the one whose provider, and then the one that itself,
+// waited longest. One with room for receipts comes before one that is nearly full.
+func (p *pool) choose(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) {
+	var best bid
+	var w wait
+	for _, b := range p.boxes {
+		if b.Drain || fits != nil && !fits(b) {
+			continue
+		}
+		if p.busy[b] {
+			w.busy = true
+			continue
+		}
+		at, why := b.opens(now)
+		if at.IsZero() || at.After(now) {
+			if !at.IsZero() && (w.until.IsZero() || at.Before(w.until)) {
+				w.until, w.why = at, why
+			}
+			continue
+		}
+		if one := (bid{b, b.gate.tight(), b.gate.load(now)}); best.box == nil || p.before(one, best) {
+			best = one
+		}
+	}
+	if best.box == nil {
+		return nil, w
+	}
+	return best.box, wait{}
+}
+
+func (p *pool) before(a, b bid) bool {
+	if a.tight != b.tight {
+		return b.tight
+	}
+	return cmp.Or(
+		cmp.Compare(a.load, b.load),
+		cmp.Compare(p.last["@"+a.box.provider], p.last["@"+b.box.provider]),
+		cmp.Compare(p.last[a.box.Name], p.last[b.box.Name]),
+	) < 0
+}
+
+func (p *pool) release(b *mailbox) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.busy, b)
+	close(p.freed)
+	p.freed = make(chan struct{})
+}
+
+func (p *pool) whenFreed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.freed
+}
+
+// await reserves as reserve does, and waits for a mailbox that is only in use.
+func (p *pool) await(ctx context.Context, clock contracts.Clock, fits func(*mailbox) bool) (*mailbox, wait) {
+	for {
+		freed := p.whenFreed()
+		b, w := p.reserve(clock.Now(), fits)
+		if b != nil || !w.busy {
+			return b, w
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, w
+		}
+	}
+}
+
+// Reserve takes the mailbox of a role whose turn it is, for one message: free, within its rate of any minute, and neither
+// refused, away nor full. Where there is none it says when to ask again; zero: when one is given back.
+func (a *Adapter) Reserve(role string) (contracts.Place, time.Time, bool) {
+	p, ok := a.pools[role]
+	if !ok {
+		return contracts.Place{}, time.Time{}, false
+	}
+	now := a.env.Clock.Now()
+	b, w := p.reserve(now, nil)
+	if b != nil {
+		var once sync.Once
+		return contracts.Place{Name: b.Name, Release: func(bool) { once.Do(func() { p.release(b) }) }}, time.Time{}, true
+	}
+	if w.until.IsZero() && !w.busy { // all are full: whoever empties one does not tell us
+		w.until = now.Add(minute)
+	}
+	return contracts.Place{}, w.until, false
+}
+
+// provider names who runs a mailbox's server, as far as its configuration tells.
+func provider(m Mailbox) string {
+	host, _, _ := net.SplitHostPort(cmp.Or(m.SMTPS, m.SMTP))
+	return host
+}
