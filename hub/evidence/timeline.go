@@ -55,7 +55,7 @@ func (v *voice) head(out *bytes.Buffer, t Ticket) {
 		fmt.Fprintf(out, "%s: %s\n", v.kase, quoted(kase))
 	}
 	if t.State != "" {
-		fmt.Fprintf(out, "%s: %s\n", v.state, quoted(string(t.State)))
+		fmt.Fprintf(out, "%s: %s\n", v.state, v.states[t.State])
 	}
 	for _, m := range t.Messages {
 		if m.Subject != "" {
@@ -116,7 +116,7 @@ func (v *voice) entry(e contracts.Entry, t Ticket) (all []line) {
 			if a.Sent {
 				words = v.sent
 			}
-			add(a.At, words, quoted(e.System), quoted(a.Status), quoted(a.RemoteID), a.RequestSum)
+			add(a.At, words, quoted(e.System), quoted(a.Status), quoted(a.RemoteID), digest(a.RequestSum))
 		}
 		if e.Outcome == contracts.Uncertain.String() {
 			add(e.At, "%s", v.uncertain)
@@ -167,6 +167,9 @@ func (v *voice) receipt(r Receipt, t Ticket) line {
 		if slices.ContainsFunc(ev.Uncertified, a.Equal) {
 			l.what += v.ordinary
 		}
+		if i == len(ev.Recipients)-1 {
+			l.what += v.end
+		}
 	}
 	if ev.Reason != "" || ev.Code != "" {
 		l.what += fmt.Sprintf(v.reason, quoted(ev.Reason), quoted(ev.Code))
@@ -178,12 +181,25 @@ func (v *voice) receipt(r Receipt, t Ticket) line {
 	return l
 }
 
+// nothing stands where there is nothing to show.
+const nothing = "–"
+
+func digest(sum contracts.Sum) string {
+	if sum.IsZero() {
+		return nothing
+	}
+	return sum.String()
+}
+
 // maxQuoted bounds foreign text in a line, in characters.
 const maxQuoted = 300
 
 // quoted is foreign text that does no harm where it is shown: one line, no control or direction characters, nothing that
 // begins a formula or another column.
 func quoted(s string) string {
+	if s == "" {
+		return nothing
+	}
 	var out strings.Builder
 	out.WriteString("«")
 	n := 0

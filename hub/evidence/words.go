@@ -9,14 +9,15 @@ import (
 // A voice is a language in which a timeline is told. Its words belong to the Format: a verifier tells the timeline again
 // and compares.
 type voice struct {
-	file, title, columns, lacks                                    string
-	ticket, kase, state, subject, message                          string
-	attested, proof, us, entryNo, nofile                           string
-	submitted, intent, sent, unsent, uncertain, refused            string
-	operator, event, exported                                      string
-	aside, doubted, issuer, about, to, ordinary, reason, again, id string
-	kinds                                                          map[contracts.EvidenceKind]string
-	why                                                            map[Why]string
+	file, title, columns, lacks                                         string
+	ticket, kase, state, subject, message                               string
+	attested, proof, us, entryNo, nofile                                string
+	submitted, intent, sent, unsent, uncertain, refused                 string
+	operator, event, exported                                           string
+	aside, doubted, issuer, about, to, ordinary, end, reason, again, id string
+	states                                                              map[contracts.State]string
+	kinds                                                               map[contracts.EvidenceKind]string
+	why                                                                 map[Why]string
 }
 
 func voices() []*voice { return []*voice{italian(), english()} }
@@ -41,8 +42,13 @@ func italian() *voice {
 		aside:     "È arrivato un documento %s che è stato messo da parte: non se ne è tratta alcuna conclusione",
 		doubted:   "È arrivato un documento %s che non fa fede (verifica della firma: %s; dubbio: %s): è conservato, ma non ha mosso nulla",
 		issuer:    "gestore %s con firma di %s (verifica: %s)",
-		about:     " Destinatario: %s.", to: " Destinatari nominati dal gestore:", ordinary: " (posta ordinaria: nessuna ricevuta di consegna ne potrà arrivare)",
-		reason: " Motivo: %s, codice %s.", again: " Riguarda il secondo invio (numero %d), ordinato da una persona.", id: " Identificativo del gestore: %s",
+		about:     " Destinatario: %s.", to: " Destinatari nominati dal gestore:", ordinary: " (posta ordinaria: nessuna ricevuta di consegna ne potrà arrivare)", end: ".",
+		reason: " Motivo: %s, codice %s.", again: " Riguarda il secondo invio (numero %d), ordinato da una persona.", id: " Identificativo del gestore: %s.",
+		states: map[contracts.State]string{
+			contracts.StateQueued: "in coda", contracts.StateRunning: "in lavorazione", contracts.StateWaiting: "in attesa di ricevute",
+			contracts.StateUncertain: "esito incerto", contracts.StateDone: "conclusa", contracts.StateFailed: "non riuscita",
+			contracts.StateAbandoned: "abbandonata da una persona",
+		},
 		kinds: map[contracts.EvidenceKind]string{
 			contracts.SubmissionAcceptance:      "ACCETTAZIONE. Il gestore del mittente attesta di avere accettato il messaggio: è la prova dell'avvenuta spedizione.",
 			contracts.SubmissionRejection:       "NON ACCETTAZIONE. Il gestore del mittente ha rifiutato il messaggio: non è stato spedito a nessuno.",
@@ -85,8 +91,13 @@ func english() *voice {
 		aside:     "A document %s came and was set aside: nothing was concluded from it",
 		doubted:   "A document %s came that does not count (check of its signature: %s; doubt: %s): it is kept, and has moved nothing",
 		issuer:    "provider %s, signed by %s (check: %s)",
-		about:     " Recipient: %s.", to: " Recipients that the provider names:", ordinary: " (ordinary mail: no receipt of delivery can ever come)",
-		reason: " Reason: %s, code %s.", again: " It is about the second sending (number %d), ordered by a person.", id: " The provider's identifier: %s",
+		about:     " Recipient: %s.", to: " Recipients that the provider names:", ordinary: " (ordinary mail: no receipt of delivery can ever come)", end: ".",
+		reason: " Reason: %s, code %s.", again: " It is about the second sending (number %d), ordered by a person.", id: " The provider's identifier: %s.",
+		states: map[contracts.State]string{
+			contracts.StateQueued: "queued", contracts.StateRunning: "being carried out", contracts.StateWaiting: "waiting for receipts",
+			contracts.StateUncertain: "uncertain", contracts.StateDone: "done", contracts.StateFailed: "failed",
+			contracts.StateAbandoned: "given up by a person",
+		},
 		kinds: map[contracts.EvidenceKind]string{
 			contracts.SubmissionAcceptance:      "ACCEPTANCE. The sender's provider attests that it accepted the message: it is the proof of sending.",
 			contracts.SubmissionRejection:       "NON-ACCEPTANCE. The sender's provider refused the message: it was sent to nobody.",
