@@ -28,14 +28,15 @@ import (
 )
 
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Carry out calls: workers, feeds and the HTTP API, until SIGTERM or Ctrl-C."`
-	Check   checkCmd   `cmd:"" help:"Check a configuration file; with -live, also whether each supplier answers."`
-	Call    callCmd    `cmd:"" help:"Ask one operation of a running hub; the request is JSON on standard input."`
-	Ticket  ticketCmd  `cmd:"" help:"Look at and repair what the hub owes."`
-	Breaker breakerCmd `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
-	Ledger  ledgerCmd  `cmd:"" help:"Verify or export the evidence."`
-	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of the configuration file."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Carry out calls: workers, feeds and the HTTP API, until SIGTERM or Ctrl-C."`
+	Check    checkCmd    `cmd:"" help:"Check a configuration file; with -live, also whether each supplier answers."`
+	Call     callCmd     `cmd:"" help:"Ask one operation of a running hub; the request is JSON on standard input."`
+	Ticket   ticketCmd   `cmd:"" help:"Look at and repair what the hub owes."`
+	Breaker  breakerCmd  `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
+	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the evidence."`
+	Evidence evidenceCmd `cmd:"" help:"Export what a ticket or a case can prove, and verify such a folder without a hub."`
+	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the configuration file."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // An exit is an error with an exit status of its own.

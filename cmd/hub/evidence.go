@@ -1,0 +1,171 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/hub"
+	"raccordo/hub/evidence"
+	"raccordo/hub/ledger"
+)
+
+type evidenceCmd struct {
+	Export evidenceExportCmd `cmd:"" help:"Write the evidence of a ticket, or of all tickets of a case, into a folder that stands alone."`
+	Verify evidenceVerifyCmd `cmd:"" help:"Verify such a folder; no hub and no configuration is needed."`
+}
+
+type evidenceExportCmd struct {
+	Of     string `arg:"" name:"ticket-or-case" help:"Ticket or case."`
+	Out    string `required:"" help:"Folder to make; it must not be there yet, or be empty."`
+	Config string `default:"hub.yaml" help:"Configuration file."`
+	Reason string `default:"evidence asked for" help:"Why; it goes into the ledger."`
+	As     string `help:"Who asks; default: the user of this machine."`
+	Quiet  bool   `help:"Do not tell how far it has come."`
+}
+
+func (c evidenceExportCmd) Run(s *session) error {
+	out, err := filepath.Abs(c.Out)
+	if err != nil {
+		return contracts.Errorf(contracts.Invalid, "evidence export: %w", err)
+	}
+	if there, err := os.ReadDir(out); err == nil && len(there) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return contracts.Errorf(contracts.Invalid, "evidence export: %s is not an empty folder; name another", c.Out)
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o700); err != nil {
+		return contracts.Errorf(contracts.Invalid, "evidence export: %w", err)
+	}
+	half, err := os.MkdirTemp(filepath.Dir(out), ".evidence-*") // a folder of the name asked for is always whole
+	if err != nil {
+		return contracts.Errorf(contracts.Unavailable, "evidence export: %w", err)
+	}
+	defer os.RemoveAll(half)
+	p := progress{to: s.errOut, quiet: c.Quiet, next: time.Now().Add(progressEvery)}
+	err = with(s, c.Config, func(o hub.Operator) error {
+		r, w := io.Pipe()
+		exported := make(chan error, 1)
+		go func() {
+			err := o.ExportEvidence(s.ctx, w, evidence.Request{Of: c.Of, Operator: whoever(c.As), Reason: c.Reason})
+			w.CloseWithError(err)
+			exported <- err
+		}()
+		err := evidence.Unpack(r, half, p.file)
+		r.CloseWithError(errors.New("the export cannot be stored"))
+		if first := <-exported; first != nil && (err == nil || contracts.KindOf(first) != contracts.Unavailable) {
+			return first // what could not be unpacked follows from it
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(out); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return contracts.Errorf(contracts.Unavailable, "evidence export: %w", err)
+	}
+	if err := os.Rename(half, out); err != nil {
+		return contracts.Errorf(contracts.Unavailable, "evidence export: %w", err)
+	}
+	fmt.Fprintf(s.out, "%s: %d files, %d bytes; begin with cronologia.txt or timeline.txt\n", shown(c.Out), p.files, p.size)
+	return nil
+}
+
+const progressEvery = 2 * time.Second
+
+// progress tells of long exports.
+type progress struct {
+	to    io.Writer
+	quiet bool
+	next  time.Time
+	files int
+	size  int64
+}
+
+func (p *progress) file(f evidence.File) {
+	p.files++
+	p.size += f.Size
+	if now := time.Now(); !p.quiet && now.After(p.next) {
+		p.next = now.Add(progressEvery)
+		fmt.Fprintf(p.to, "hub: %d files, %d MiB\n", p.files, p.size>>20)
+	}
+}
+
+type evidenceVerifyCmd struct {
+	Dir   string   `arg:"" help:"Folder that export made."`
+	Roots string   `help:"Root certificates to trust for receipts, PEM; default: those of this machine."`
+	Key   []string `help:"The ledger's public key: base64 as in ledger.trusted, or a PEM file. Without it the key in the folder is used."`
+	JSON  bool     `name:"json" help:"Print JSON."`
+}
+
+// errUnproved ends a verification that found faults.
+var errUnproved = errors.New("the evidence does not verify")
+
+func (c evidenceVerifyCmd) Run(s *session) error {
+	trust := evidence.Trust{}
+	var err error
+	if trust.Schemes, err = schemes(c.Roots); err != nil {
+		return err
+	}
+	for _, k := range c.Key {
+		pub, err := publicKey(k)
+		if err != nil {
+			return contracts.Errorf(contracts.Invalid, "evidence verify: %w", err)
+		}
+		trust.Keys = append(trust.Keys, pub)
+	}
+	report, err := evidence.Verify(s.ctx, c.Dir, trust)
+	if c.JSON {
+		err = errors.Join(err, printJSON(s.out, struct {
+			evidence.Report
+			OK bool `json:"ok"`
+		}{report, err == nil && report.OK()}))
+	} else {
+		tellReport(s.out, report)
+	}
+	if err == nil && !report.OK() {
+		err = exit{statusFailed, fmt.Errorf("%w: %d faults", errUnproved, len(report.Faults)+report.More)}
+	}
+	return err
+}
+
+func tellReport(w io.Writer, r evidence.Report) {
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, "note:", shown(n))
+	}
+	for _, f := range r.Faults {
+		fmt.Fprintln(w, "FAULT:", shown(f))
+	}
+	if r.More > 0 {
+		fmt.Fprintf(w, "FAULT: and %d more\n", r.More)
+	}
+	if r.OK() && r.Files > 0 {
+		fmt.Fprintf(w, "the evidence verifies: %d tickets, %d receipts, %d files; ledger %s, key %s\n",
+			r.Tickets, r.Receipts, r.Files, shown(r.Chain), shown(r.Key))
+	}
+}
+
+// publicKey reads a ledger's key: base64, or a PEM file.
+func publicKey(s string) (ed25519.PublicKey, error) {
+	if pub, err := ledger.ParsePublicKey(s); err == nil {
+		return pub, nil
+	}
+	text, err := os.ReadFile(s)
+	if err != nil {
+		return nil, errors.New("key: neither an Ed25519 public key in base64 nor a file")
+	}
+	if pub, err := ledger.ParsePublicKey(strings.TrimSpace(string(text))); err == nil {
+		return pub, nil
+	}
+	return ledger.UnmarshalPublicKey(text)
+}
+
+// schemes are those whose receipts this program can read.
+func schemes(roots string) (map[string]evidence.Scheme, error) {
+	_ = roots
+	return map[string]evidence.Scheme{}, nil
+}
