@@ -1,8 +1,10 @@
 package pec
 
 import (
+	"mime"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,8 +55,9 @@ func unescape(id string) string {
 func plain(id string) string { return strings.ToLower(unescape(unbracket(id))) }
 
 // correlate names the ticket and settles the kind, from the document; the outer header may only contradict it.
-func (r *reader) correlate(out *reading, root entity, marker marked, doc *daticert) {
-	ticket, generation, note := match(doc.MsgID, r.address)
+func (r *reader) correlate(out *reading, o *opened, marker marked) {
+	doc, named := o.daticert, o.root.get("x-riferimento-message-id")
+	ticket, generation, note := match(unbracket(doc.MsgID), r.address)
 	if note != "" {
 		out.receipt.Notes = append(out.receipt.Notes, note)
 	}
@@ -62,17 +65,19 @@ func (r *reader) correlate(out *reading, root entity, marker marked, doc *datice
 	if ticket != "" {
 		out.receipt.Evidence.Message = plain(doc.MsgID)
 	}
-	named := plain(root.get("x-riferimento-message-id"))
-	if marker.tipo != doc.Tipo || marker.odd || (named != "" && doc.MsgID != "" && named != plain(doc.MsgID)) {
+	switch {
+	case contradicts(o, marker):
 		out.receipt.Reason, out.ref = ReasonMismatch, ticket
-		return
-	}
-	if doc.Tipo == tipoBusta {
+	case doc.Tipo == tipoBusta:
 		// Envelopes carry the Message-ID too; when we write to ourselves ours comes back. It is mail, not a receipt.
 		out.kind = KindEnvelope
-		return
-	}
-	switch {
+	case ticket == "" && doc.MsgID == "":
+		// All our messages have a Message-ID. The unsigned header is no proof, but enough to show it to a person.
+		if ticket, _, _ = match(unbracket(named), r.address); ticket != "" {
+			out.receipt.Reason, out.ref = ReasonNoMsgID, ticket
+			return
+		}
+		out.kind, out.receipt.Reason = KindForeign, ReasonOtherUser
 	case ticket == "":
 		out.kind, out.receipt.Reason = KindForeign, ReasonOtherUser
 	case !out.receipt.Sender.Equal(r.address):
@@ -80,4 +85,73 @@ func (r *reader) correlate(out *reading, root entity, marker marked, doc *datice
 	default:
 		out.kind, out.ref = kindPrefix+doc.Tipo, ticket
 	}
+}
+
+// contradicts tells whether the outer header claims what the document does not say.
+func contradicts(o *opened, marker marked) bool {
+	doc := o.daticert
+	if marker.tipo != doc.Tipo || marker.odd || marker.virus && doc.Errore != erroreVirus {
+		return true
+	}
+	for _, f := range o.root.fields {
+		if f.name == "x-riferimento-message-id" && f.value != "" && doc.MsgID != "" && plain(f.value) != plain(doc.MsgID) {
+			return true
+		}
+	}
+	return false
+}
+
+// oddities are notes about how the document and its wrapping fit each other and the rules (pec.md sections 2, 4 and 5).
+func (o *opened) oddities() (notes []string) {
+	doc := o.daticert
+	odd := func(note string, is bool) {
+		if is {
+			notes = append(notes, note)
+		}
+	}
+	odd(NoteErrore, !slices.Contains(errori, doc.Errore))
+	odd(NoteVirus, doc.Errore == erroreVirus && doc.Tipo != tipoVirus && !is(o.root, "x-verificasicurezza", "errore"))
+	claimed := subjectTipo(o.root.get("subject"))
+	odd(NoteSubject, claimed != "" && claimed != doc.Tipo)
+	odd(NoteNoForm, doc.Tipo == tipoConsegna && doc.Ricevuta == "")
+	whole := doc.Tipo == tipoBusta || doc.Tipo == tipoConsegna && (doc.Ricevuta == formComplete || doc.Ricevuta == formBrief)
+	odd(NoteNoReturn, whole && o.returned == nil)
+	odd(NoteReturns, !whole && o.returned != nil && doc.Tipo+doc.Ricevuta != tipoConsegna)
+	return notes
+}
+
+// prefixes are how subjects of certified messages begin.
+var prefixes = []struct{ prefix, tipo string }{
+	{"ACCETTAZIONE:", tipoAccettazione},
+	{"AVVISO DI NON ACCETTAZIONE:", tipoRifiuto},
+	{"AVVISO DI NON ACCETTAZIONE PER VIRUS:", tipoRifiuto},
+	{"PRESA IN CARICO:", tipoPresaInCarico},
+	{"CONSEGNA:", tipoConsegna},
+	{"AVVENUTA CONSEGNA:", tipoConsegna}, // so a few tools write it
+	{"AVVISO DI MANCATA CONSEGNA:", tipoErrore},
+	{"AVVISO DI MANCATA CONSEGNA PER VIRUS:", tipoErrore},
+	{"AVVISO DI MANCATA CONSEGNA PER SUP. TEMPO MASSIMO:", tipoPreavviso},
+	{"PROBLEMA DI SICUREZZA:", tipoVirus},
+	{"POSTA CERTIFICATA:", tipoBusta},
+	{"ANOMALIA MESSAGGIO:", tipoAnomalia},
+}
+
+// subjectTipo tells which kind of message has such a subject; "" for subjects that are none's. The prefix is ASCII and
+// stands before the first encoded word, or within it.
+func subjectTipo(subject string) string {
+	if len(subject) > maxIdentifier {
+		subject = subject[:maxIdentifier]
+	}
+	if strings.HasPrefix(subject, "=?") {
+		if plain, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+			subject = plain
+		}
+	}
+	words := strings.ToUpper(strings.Join(strings.Fields(subject), " "))
+	for _, p := range prefixes {
+		if strings.HasPrefix(words, p.prefix) {
+			return p.tipo
+		}
+	}
+	return ""
 }

@@ -1,17 +1,11 @@
 package pec
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
-	"fmt"
-	"io"
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/text/encoding/charmap"
 
 	"raccordo/contracts"
 	"raccordo/contracts/delivery"
@@ -29,12 +23,19 @@ const (
 	tipoVirus         = "rilevazione-virus"
 )
 
+// tipoAnomalia stands for a provider's wrapping of mail that cannot be certified, which has no document.
+const tipoAnomalia = "anomalia"
+
+const erroreVirus = "virus"
+
+// errori are the kinds of errors. They explain and decide nothing.
+var errori = []string{"nessuno", "no-dest", "no-dominio", erroreVirus, "altro"}
+
 var tipi = []string{tipoAccettazione, tipoRifiuto, tipoPresaInCarico, tipoConsegna, tipoBusta, tipoErrore, tipoPreavviso, tipoVirus}
 
 const (
-	maxDaticert = 1 << 20 // bytes
-	maxDepth    = 16      // elements within elements
-	maxElements = 4000    // 500 recipients are quoted as the most that providers allow
+	maxDaticert   = 1 << 20 // bytes
+	maxIdentifier = 998     // bytes of an identificativo or msgid: a line of mail (RFC 5322 section 2.1.1)
 )
 
 // An unreadable is why a document or message cannot be read, as a stable word. It holds nothing of the document.
@@ -62,11 +63,11 @@ type daticert struct {
 	Destinatari  []party
 	Oggetto      string
 	Gestore      string
-	Data         time.Time
-	ID           string // identificativo, without angle brackets
-	MsgID        string // without angle brackets; empty when the client sent none
-	Ricevuta     string // completa, breve, sintetica
-	Consegna     string // the one recipient this document is about
+	Data         time.Time // in the document's own zone
+	ID           string    // identificativo, without angle brackets
+	MsgID        string    // as it stands there, with its angle brackets; empty when the client sent none
+	Ricevuta     string    // completa, breve, sintetica
+	Consegna     string    // the one recipient this document is about
 	Ricezione    []string
 	Esteso       string // errore-esteso
 }
@@ -76,178 +77,251 @@ type party struct {
 	esterno bool
 }
 
-// readDaticert reads a document strictly in what it says and tolerantly in how: any order, unknown elements, blanks, a
-// byte order mark and a DOCTYPE (never resolved) are accepted.
+// readDaticert reads a document strictly in what it says and tolerantly in how (pec.md section 5): any order, unknown
+// elements, blanks, a byte order mark and a DOCTYPE (never resolved) are accepted; what stands twice and should stand
+// once is not, for each of two readers might take another.
 func readDaticert(b []byte) (*daticert, error) {
 	if len(b) > maxDaticert {
 		return nil, unreadableXML
 	}
-	r := &daticertReader{single: map[string]string{}}
-	if err := r.read(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))); err != nil {
+	text, err := documentText(b)
+	if err != nil {
+		return nil, err
+	}
+	var r daticertReader
+	if err := (&scanner{to: &r, s: text}).walk(); err != nil {
 		return nil, err
 	}
 	return r.document()
 }
 
+// An element is one that the rules know, by its place.
+type element int
+
+const (
+	elUnknown element = iota
+	elRoot
+	elHead // intestazione
+	elDati
+	elMittente
+	elDestinatari
+	elRisposte
+	elOggetto
+	elGestore
+	elData
+	elGiorno
+	elOra
+	elID
+	elMsgID
+	elRicevuta
+	elConsegna
+	elRicezione
+	elEsteso
+	elements
+)
+
+// child knows an element by its parent and name.
+func child(parent element, name string) element {
+	switch parent {
+	case elHead:
+		switch name {
+		case "mittente":
+			return elMittente
+		case "destinatari":
+			return elDestinatari
+		case "risposte":
+			return elRisposte
+		case "oggetto":
+			return elOggetto
+		}
+	case elDati:
+		switch name {
+		case "gestore-emittente":
+			return elGestore
+		case "data":
+			return elData
+		case "identificativo":
+			return elID
+		case "msgid":
+			return elMsgID
+		case "ricevuta":
+			return elRicevuta
+		case "consegna":
+			return elConsegna
+		case "ricezione":
+			return elRicezione
+		case "errore-esteso":
+			return elEsteso
+		}
+	case elData:
+		switch name {
+		case "giorno":
+			return elGiorno
+		case "ora":
+			return elOra
+		}
+	case elRoot:
+		switch name {
+		case "intestazione":
+			return elHead
+		case "dati":
+			return elDati
+		}
+	}
+	return elUnknown
+}
+
+// holdsText tells of elements whose text is a value.
+func (e element) holdsText() bool {
+	switch e {
+	case elUnknown, elRoot, elHead, elDati, elData, elRicevuta:
+		return false
+	}
+	return true
+}
+
+// A daticertReader gathers the values of a document while it is scanned.
 type daticertReader struct {
-	tipo, errore  string
-	single        map[string]string // path -> text of elements that stand once
-	destinatari   []party
-	ricezione     []string
-	zona, formato string
+	open         [maxDepth]element // the open elements
+	depth        int
+	values       [elements]string
+	seen         [elements]bool
+	d            daticert
+	esterno      bool // of the recipient whose element is open
+	zona         string
+	value        string // of the open element
+	pieces       int
+	more         []byte // its value, when it comes in more than one piece
+	tipo, errore string
 }
 
-// listed are the elements that may stand more than once.
-func listed(path string) bool {
-	return path == "intestazione/destinatari" || path == "dati/ricezione"
-}
-
-func known(path string) bool {
-	switch path {
-	case "intestazione/mittente", "intestazione/risposte", "intestazione/oggetto", "dati/gestore-emittente", "dati/data/giorno",
-		"dati/data/ora", "dati/data", "dati/identificativo", "dati/msgid", "dati/ricevuta", "dati/consegna", "dati/errore-esteso":
-		return true
+func (r *daticertReader) begin(s *scanner, name string) error {
+	e := elUnknown
+	if r.depth > 0 {
+		e = child(r.open[r.depth-1], name)
+	} else if name == "postacert" {
+		e = elRoot
+	} else {
+		return unreadableXML
 	}
-	return listed(path)
-}
-
-func (r *daticertReader) read(b []byte) error {
-	d := xml.NewDecoder(bytes.NewReader(b))
-	d.CharsetReader = charset
-	var path []string
-	var text strings.Builder
-	var attr string
-	elements := 0
-	for {
-		token, err := d.RawToken()
-		if errors.Is(err, io.EOF) {
-			if len(path) > 0 || elements == 0 {
-				return unreadableXML
-			}
-			return nil
-		}
-		if err != nil {
-			return unreadableXML
-		}
-		switch t := token.(type) {
-		case xml.Directive:
-			if bytes.Contains(bytes.ToUpper(t), []byte("<!ENTITY")) {
-				return unreadableEntity
-			}
-		case xml.StartElement:
-			elements++
-			if elements > maxElements || len(path) == maxDepth || (len(path) == 0 && elements > 1) {
-				return unreadableXML
-			}
-			if elements == 1 {
-				if t.Name.Local != "postacert" {
-					return unreadableXML
-				}
-				r.tipo, r.errore = attribute(t, "tipo"), attribute(t, "errore")
-			}
-			path = append(path, t.Name.Local)
-			text.Reset()
-			attr = ""
-			switch strings.Join(path[1:], "/") {
-			case "intestazione/destinatari":
-				attr = attribute(t, "tipo")
-			case "dati/data":
-				r.zona = attribute(t, "zona")
-			case "dati/ricevuta":
-				r.formato = attribute(t, "tipo")
-			}
-		case xml.CharData:
-			if len(path) == 0 && len(bytes.TrimSpace(t)) > 0 {
-				return unreadableXML
-			}
-			text.Write(t)
-		case xml.EndElement:
-			if len(path) == 0 || path[len(path)-1] != t.Name.Local {
-				return unreadableXML // RawToken does not match ends with starts
-			}
-			if err := r.element(strings.Join(path[1:], "/"), strings.TrimSpace(text.String()), attr); err != nil {
-				return err
-			}
-			path = path[:len(path)-1]
-			text.Reset()
-		}
-	}
-}
-
-func (r *daticertReader) element(path, text, attr string) error {
-	switch {
-	case !known(path):
-		return nil
-	case path == "intestazione/destinatari":
-		r.destinatari = append(r.destinatari, party{text, attr == "esterno"})
-		return nil
-	case path == "dati/ricezione":
-		r.ricezione = append(r.ricezione, text)
+	r.open[r.depth] = e
+	r.depth++
+	if e == elUnknown {
 		return nil
 	}
-	if _, twice := r.single[path]; twice {
-		if path == "dati/identificativo" {
+	if r.seen[e] && e != elDestinatari && e != elRicezione {
+		if e == elID {
 			return unreadableID
 		}
 		return unreadableField
 	}
-	r.single[path] = text
+	r.seen[e] = true
+	switch e {
+	case elRoot:
+		r.tipo, r.errore = s.attr("tipo"), s.attr("errore")
+	case elDestinatari:
+		r.esterno = s.attr("tipo") == "esterno"
+	case elData:
+		r.zona = s.attr("zona")
+	case elRicevuta:
+		r.d.Ricevuta = s.attr("tipo")
+	}
+	if e.holdsText() {
+		r.value, r.pieces = "", 0
+	}
 	return nil
 }
 
+// wants tells whether text at this place is part of a value.
+func (r *daticertReader) wants() bool { return r.depth > 0 && r.open[r.depth-1].holdsText() }
+
+func (r *daticertReader) text(run string) {
+	if !r.wants() || run == "" {
+		return
+	}
+	switch r.pieces++; r.pieces {
+	case 1:
+		r.value = run
+	case 2:
+		r.more = append(append(r.more[:0], r.value...), run...)
+	default:
+		r.more = append(r.more, run...)
+	}
+}
+
+func (r *daticertReader) leave() error {
+	r.depth--
+	e := r.open[r.depth]
+	if !e.holdsText() {
+		return nil
+	}
+	if r.pieces > 1 {
+		r.value = string(r.more)
+	}
+	value := strings.TrimSpace(r.value)
+	switch e {
+	case elDestinatari:
+		r.d.Destinatari = append(r.d.Destinatari, party{value, r.esterno})
+	case elRicezione:
+		r.d.Ricezione = append(r.d.Ricezione, value)
+	default:
+		r.values[e] = value
+	}
+	return nil
+}
+
+// document applies what the rules demand of the values.
 func (r *daticertReader) document() (*daticert, error) {
-	s := r.single
-	d := &daticert{
-		Tipo: r.tipo, Errore: r.errore, Mittente: s["intestazione/mittente"], Destinatari: r.destinatari,
-		Oggetto: s["intestazione/oggetto"], Gestore: s["dati/gestore-emittente"], ID: unbracket(s["dati/identificativo"]),
-		MsgID: unbracket(s["dati/msgid"]), Ricevuta: r.formato, Consegna: s["dati/consegna"], Ricezione: r.ricezione,
-		Esteso: s["dati/errore-esteso"],
-	}
-	if d.Errore == "" {
-		d.Errore = "nessuno"
-	}
-	if !slices.Contains(tipi, d.Tipo) {
+	v, d := &r.values, &r.d
+	d.Tipo, d.Errore, d.Mittente, d.Oggetto, d.Gestore = r.tipo, cmp.Or(r.errore, "nessuno"), v[elMittente], v[elOggetto], v[elGestore]
+	d.ID, d.MsgID, d.Consegna, d.Esteso = unbracket(v[elID]), v[elMsgID], v[elConsegna], v[elEsteso]
+	switch {
+	case !slices.Contains(tipi, d.Tipo):
 		return nil, unreadableTipo
-	}
-	if d.ID == "" {
+	case d.ID == "" || len(d.ID) > maxIdentifier:
 		return nil, unreadableID
-	}
-	var err error
-	if d.Data, err = time.Parse("02/01/2006 15:04:05 -0700", fmt.Sprintf("%s %s %s", s["dati/data/giorno"], s["dati/data/ora"], r.zona)); err != nil {
-		return nil, unreadableDate
-	}
-	switch d.Tipo {
-	case tipoConsegna, tipoErrore, tipoPreavviso:
-		if d.Consegna == "" { // then nobody can tell whom it is about
-			return nil, unreadableField
-		}
-	}
-	if d.Mittente == "" {
+	case d.Mittente == "" || len(d.MsgID) > maxIdentifier:
 		return nil, unreadableField
+	case d.Consegna == "" && (d.Tipo == tipoConsegna || d.Tipo == tipoErrore || d.Tipo == tipoPreavviso):
+		return nil, unreadableField // then nobody can tell whom it is about
+	}
+	var ok bool
+	if d.Data, ok = instant(v[elGiorno], v[elOra], r.zona); !ok {
+		return nil, unreadableDate
 	}
 	return d, nil
 }
 
-func attribute(t xml.StartElement, name string) string {
-	for _, a := range t.Attr {
-		if a.Name.Local == name {
-			return strings.TrimSpace(a.Value)
-		}
+// instant reads "21/11/2026", "10:30:00" and "+0100".
+func instant(giorno, ora, zona string) (time.Time, bool) {
+	n := func(s string, at int) int { return int(s[at]-'0')*10 + int(s[at+1]-'0') }
+	if !shaped(giorno, "00/00/0000") || !shaped(ora, "00:00:00") || len(zona) != 5 || !shaped(zona[1:], "0000") || zona[0] != '+' && zona[0] != '-' {
+		return time.Time{}, false
 	}
-	return ""
+	day, month, year := n(giorno, 0), n(giorno, 3), n(giorno, 6)*100+n(giorno, 8)
+	hour, minute, second := n(ora, 0), n(ora, 3), n(ora, 6)
+	offset := n(zona, 1)*3600 + n(zona, 3)*60
+	if zona[0] == '-' {
+		offset = -offset
+	}
+	if hour > 23 || minute > 59 || second > 59 || n(zona, 1) > 14 || n(zona, 3) > 59 {
+		return time.Time{}, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.FixedZone("", offset))
+	return t, t.Day() == day && int(t.Month()) == month && t.Year() == year // no 31st of November
 }
 
-// charset reads the two encodings that old documents declare besides UTF-8.
-func charset(name string, in io.Reader) (io.Reader, error) {
-	switch strings.ToLower(name) {
-	case "us-ascii", "utf8":
-		return in, nil
-	case "iso-8859-1", "latin1":
-		return charmap.ISO8859_1.NewDecoder().Reader(in), nil
-	case "windows-1252":
-		return charmap.Windows1252.NewDecoder().Reader(in), nil
+// shaped compares with a pattern in which 0 is any digit.
+func shaped(s, pattern string) bool {
+	if len(s) != len(pattern) {
+		return false
 	}
-	return nil, unreadableXML
+	for i := range len(s) {
+		if c := s[i]; pattern[i] == '0' && (c < '0' || c > '9') || pattern[i] != '0' && c != pattern[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // unbracket trims blanks and one pair of angle brackets around a message identifier.
@@ -267,7 +341,7 @@ func (d *daticert) cause() (reason, code string) {
 	switch {
 	case d.Tipo == tipoPreavviso: // whatever it carries besides, it says that time ran out
 		reason = delivery.ReasonTimeout
-	case d.Errore == "virus":
+	case d.Errore == erroreVirus:
 		reason = delivery.ReasonVirus
 	case d.Errore == "no-dest", code == "5.1.1":
 		reason = delivery.ReasonUnknownMailbox

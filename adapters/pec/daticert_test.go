@@ -27,7 +27,7 @@ func TestDocumentIsReadTolerantlyInForm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d.Tipo != tipoConsegna || d.ID != "mock1.20261121103000.00042@gestore-uno.test" || d.MsgID != "a@b.test" || d.Consegna != "protocollo@pec.azienda.test" {
+			if d.Tipo != tipoConsegna || d.ID != "mock1.20261121103000.00042@gestore-uno.test" || unbracket(d.MsgID) != "a@b.test" || d.Consegna != "protocollo@pec.azienda.test" {
 				t.Errorf("read %+v", d)
 			}
 		})

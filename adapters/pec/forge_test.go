@@ -25,9 +25,19 @@ import (
 // A house is a test provider: key, certificate and the root that vouches for it.
 type house struct {
 	root, leaf *x509.Certificate
-	key        *ecdsa.PrivateKey
+	between    *x509.Certificate // an authority between them, where there is one
+	signer     crypto.Signer     // the leaf's key
 	pool       *x509.CertPool
 }
+
+// policyOID is what certificates of PEC providers are issued under.
+var policyOID = func() x509.OID {
+	oid, err := x509.OIDFromInts([]uint64{1, 3, 76, 16, 3, 1, 1})
+	if err != nil {
+		panic(err)
+	}
+	return oid
+}()
 
 const signing = "posta-certificata@gestore-uno.test"
 
@@ -39,7 +49,8 @@ func newHouse(t testing.TB, change func(*x509.Certificate)) *house {
 	t.Helper()
 	h := &house{pool: x509.NewCertPool()}
 	rootKey := newKey(t)
-	h.key = newKey(t)
+	key := newKey(t)
+	h.signer = key
 	root := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: forgedAt.AddDate(-3, 0, 0), NotAfter: forgedAt.AddDate(10, 0, 0),
@@ -50,10 +61,11 @@ func newHouse(t testing.TB, change func(*x509.Certificate)) *house {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
 		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0),
 	}
+	leaf.Policies = []x509.OID{policyOID}
 	if change != nil {
 		change(leaf)
 	}
-	h.leaf = issued(t, leaf, h.root, rootKey, &h.key.PublicKey)
+	h.leaf = issued(t, leaf, h.root, rootKey, &key.PublicKey)
 	h.pool.AddCert(h.root)
 	return h
 }
@@ -99,8 +111,11 @@ func (h *house) sign(t testing.TB, content []byte, options ...signOption) []byte
 		t.Fatal(err)
 	}
 	sd.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
-	if err := sd.AddSigner(h.leaf, h.key, pkcs7.SignerInfoConfig{}); err != nil {
+	if err := sd.AddSigner(h.leaf, h.signer, pkcs7.SignerInfoConfig{}); err != nil {
 		t.Fatal(err)
+	}
+	if h.between != nil {
+		sd.AddCertificate(h.between)
 	}
 	sd.Detach()
 	for _, o := range options {
@@ -123,6 +138,7 @@ type letter struct {
 	name     string // Content-Type of the document's part
 	original string // postacert.eml
 	preamble string
+	text     string
 }
 
 func receiptOf(tipo string) letter {
@@ -139,17 +155,37 @@ func xmlOf(tipo, msgid string) string {
 	if tipo == tipoConsegna || tipo == tipoErrore || tipo == tipoPreavviso || tipo == tipoVirus {
 		consegna = "<consegna>protocollo@pec.azienda.test</consegna>"
 	}
-	return `<?xml version="1.0" encoding="UTF-8"?><postacert tipo="` + tipo + `" errore="nessuno"><intestazione><mittente>ufficio@pec.ente.test</mittente>` +
+	if tipo == tipoConsegna {
+		consegna = `<ricevuta tipo="sintetica"/>` + consegna
+	}
+	errore := "nessuno"
+	switch tipo {
+	case tipoVirus:
+		errore = "virus"
+	case tipoRifiuto, tipoErrore, tipoPreavviso:
+		errore = "altro"
+	}
+	return `<?xml version="1.0" encoding="UTF-8"?><postacert tipo="` + tipo + `" errore="` + errore + `"><intestazione><mittente>ufficio@pec.ente.test</mittente>` +
 		`<destinatari tipo="certificato">protocollo@pec.azienda.test</destinatari><risposte></risposte><oggetto>Prova</oggetto></intestazione><dati>` +
 		`<gestore-emittente>Gestore Uno S.p.A.</gestore-emittente><data zona="+0100"><giorno>21/11/2026</giorno><ora>10:30:00</ora></data>` +
 		`<identificativo>mock1.20261121103000.00042@gestore-uno.test</identificativo><msgid>&lt;` + msgid + `&gt;</msgid>` + consegna + `</dati></postacert>`
+}
+
+// subject is the one that goes with the type.
+func (l letter) subject() string {
+	for _, p := range prefixes {
+		if p.tipo == l.tipo {
+			return p.prefix + " Prova"
+		}
+	}
+	return "Prova"
 }
 
 // body is the part that is signed.
 func (l letter) body() []byte {
 	var b strings.Builder
 	b.WriteString("Content-Type: multipart/mixed; \r\n\tboundary=\"----=_Part_1\"\r\n\r\n")
-	b.WriteString("------=_Part_1\r\nContent-Type: multipart/alternative; boundary=\"----=_Part_11\"\r\n\r\n------=_Part_11\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n\r\n\xe8 stato accettato.\r\n------=_Part_11--\r\n\r\n")
+	b.WriteString("------=_Part_1\r\nContent-Type: multipart/alternative; boundary=\"----=_Part_11\"\r\n\r\n------=_Part_11\r\nContent-Type: text/plain; charset=\"iso-8859-1\"\r\n\r\n\xe8 stato accettato.\r\n" + l.text + "------=_Part_11--\r\n\r\n")
 	if l.daticert != "" {
 		fmt.Fprintf(&b, "------=_Part_1\r\nContent-Type: %s\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: inline\r\n\r\n%s\r\n", l.name, wrapped([]byte(l.daticert)))
 	}
@@ -169,7 +205,7 @@ func (l letter) head(contentType string) string {
 		}
 	}
 	h := "Received: from x\r\nDate: Sat, 21 Nov 2026 10:30:00 +0100 (CET)\r\nFrom: \"Per conto di: ufficio@pec.ente.test\" <" + l.from + ">\r\nTo: ufficio@pec.ente.test\r\n" +
-		"Subject: ACCETTAZIONE: Prova\r\nMIME-Version: 1.0\r\n" + marker + "\r\n"
+		"Subject: " + l.subject() + "\r\nMIME-Version: 1.0\r\n" + marker + "\r\n"
 	if l.rif != "" {
 		h += "X-Riferimento-Message-ID: " + l.rif + "\r\n"
 	}

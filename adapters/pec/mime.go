@@ -22,6 +22,7 @@ var (
 	errBoundary  = errors.New("multipart without a usable boundary")
 	errTruncated = errors.New("multipart is not closed")
 	errParts     = errors.New("too many parts")
+	errTooLarge  = errors.New("part is too large")
 )
 
 // An entity is a message or one part of it. Its bytes are slices of the message as fetched, never re-encoded: a
@@ -141,15 +142,16 @@ func looseMediaType(value string) (kind string, params map[string]string) {
 	return kind, params
 }
 
-// filename gives the part's name from either header, lower case.
-func (e entity) filename() string {
-	_, disposition := mediaType(e.get("content-disposition"), "")
-	if name := disposition["filename"]; name != "" {
-		return strings.ToLower(name)
+// kindAndName gives a part's media type and, from either header, its name, lower case.
+func (e entity) kindAndName() (kind, name string) {
+	kind, params := e.contentType()
+	if _, disposition := mediaType(e.get("content-disposition"), ""); disposition["filename"] != "" {
+		return kind, lower(disposition["filename"])
 	}
-	_, params := e.contentType()
-	return strings.ToLower(params["name"])
+	return kind, lower(params["name"])
 }
+
+func lower(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
 // parts splits a multipart body (RFC 2046 section 5.1.1). A part runs from the byte behind its boundary line to the
 // line end before the next boundary, exclusive, which is also how RFC 1847 section 2.1 counts the signed bytes.
@@ -204,39 +206,56 @@ func splitParts(body []byte, boundary string) (parts [][]byte, err error) {
 
 // decoded undoes the transfer encoding, giving at most limit bytes; more is an error.
 func (e entity) decoded(limit int) ([]byte, error) {
-	var r io.Reader = bytes.NewReader(e.body)
-	switch strings.ToLower(e.get("content-transfer-encoding")) {
-	case "base64":
-		r = base64.NewDecoder(base64.StdEncoding, &base64Text{text: e.body})
-	case "quoted-printable":
-		r = quotedprintable.NewReader(r)
+	if len(e.body) > 4*limit { // of which most would be blanks
+		return nil, errTooLarge
 	}
-	b, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	var b []byte
+	var err error
+	switch lower(e.get("content-transfer-encoding")) {
+	case "base64":
+		b, err = unbase64(e.body)
+	case "quoted-printable":
+		b, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(e.body)))
+	default:
+		b = e.body
+	}
 	if err != nil {
 		return nil, errors.New("transfer encoding is broken")
 	}
 	if len(b) > limit {
-		return nil, errors.New("part is too large")
+		return nil, errTooLarge
 	}
 	return b, nil
 }
 
-// base64Text leaves out what may stand between base64 characters (RFC 2045 section 6.8): line ends and blanks.
-type base64Text struct{ text []byte }
-
-// Read fills p with base64 characters only.
-func (r *base64Text) Read(p []byte) (n int, err error) {
-	for n < len(p) && len(r.text) > 0 {
-		if c := r.text[0]; c > ' ' {
-			p[n] = c
-			n++
+// unbase64 leaves out what may stand between base64 characters (RFC 2045 section 6.8): line ends and blanks.
+func unbase64(text []byte) ([]byte, error) {
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(b, text) // passes over line ends by itself
+	if err != nil {
+		blank := func(r rune) rune {
+			if r <= ' ' {
+				return -1
+			}
+			return r
 		}
-		r.text = r.text[1:]
+		n, err = base64.StdEncoding.Decode(b, bytes.Map(blank, text))
 	}
-	if n == 0 && len(p) > 0 {
-		return 0, io.EOF
+	return b[:n], err
+}
+
+// bareLF reports whether some line ends without a carriage return.
+func bareLF(b []byte) bool {
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return false
+		}
+		if at+i == 0 || b[at+i-1] != '\r' {
+			return true
+		}
+		at += i + 1
 	}
-	return n, nil
 }
 
 // toCRLF turns bare line feeds into line ends of the wire, for mail that was stored without them.

@@ -77,7 +77,7 @@ func TestNamesOfParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := e.filename(); got != want {
+		if _, got := e.kindAndName(); got != want {
 			t.Errorf("%q: %q, want %q", header, got, want)
 		}
 	}
@@ -197,14 +197,14 @@ func FuzzSignature(f *testing.F) {
 	f.Add([]byte{0x30, 0x80, 0x06, 0x01, 0x00, 0x00, 0x00})
 	f.Add(bytes.Repeat([]byte{0x30, 0x80}, 50))
 	f.Fuzz(func(t *testing.T, p7s []byte) {
-		p := verify(usual().pool, body, p7s, signing, seenAt)
+		p := office(usual()).verify(body, p7s, signing, seenAt)
 		if p.verdict == "" {
 			t.Fatal("no verdict")
 		}
 		if p.doubt == "P7S_PANIC" {
 			t.Fatal("the library panics; its input must be checked before")
 		}
-		if verify(usual().pool, append([]byte("x"), body...), p7s, signing, seenAt).verdict.Counts() {
+		if office(usual()).verify(append([]byte("x"), body...), p7s, signing, seenAt).verdict.Counts() {
 			t.Fatal("believed bytes that were not signed")
 		}
 	})

@@ -29,6 +29,7 @@ func TestSignaturesOfAnotherMaker(t *testing.T) {
 		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Gestore"}, EmailAddresses: []string{signing},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
 		NotBefore: forgedAt.AddDate(-1, 0, 0), NotAfter: forgedAt.AddDate(1, 0, 0), SubjectKeyId: []byte{1, 2, 3},
+		Policies: []x509.OID{policyOID},
 	}
 	leaf := issued(t, template, template, key, &key.PublicKey)
 	pool := x509.NewCertPool()

@@ -29,15 +29,22 @@ const (
 	ReasonAnomalyEnv = "ANOMALY_ENVELOPE"         // a provider's wrapping of mail that cannot be certified: often a bounce
 	ReasonMismatch   = "HEADER_DATICERT_MISMATCH" // unsigned header and signed document disagree
 	ReasonSender     = "SENDER_MISMATCH"          // our Message-ID, but another sender
+	ReasonNoMsgID    = "NO_MSGID"                 // the header names a message of ours, the document names none
 	ReasonOversize   = "TOO_LARGE"                // beyond max_receipt: not fetched, not archived
 )
 
-// Notes: what is worth knowing and changes nothing.
+// Notes: what is odd, worth knowing, and changes nothing.
 const (
-	NoteDecoded = "MSGID_DECODED" // our Message-ID matched only after URL decoding
-	NoteCase    = "MSGID_CASE"    // or without regard to case
-	NoteSHA1    = "SHA1"
-	NoteReturn  = "RETURNS_MESSAGE" // carries postacert.eml
+	NoteDecoded  = "MSGID_DECODED" // our Message-ID matched only after URL decoding
+	NoteCase     = "MSGID_CASE"    // or without regard to case
+	NoteSHA1     = "SHA1"
+	NoteNoPolicy = "NO_PEC_POLICY"        // the certificate does not name the policy of PEC providers
+	NoteErrore   = "UNKNOWN_ERRORE"       // the document gives a kind of error that the rules do not know
+	NoteVirus    = "NO_VIRUS_HEADER"      // the document tells of a virus and the header does not
+	NoteSubject  = "SUBJECT_PREFIX"       // the outer subject is that of another kind of message
+	NoteNoForm   = "NO_RECEIPT_FORM"      // a delivery receipt that does not say how much of the message it carries
+	NoteReturns  = "UNEXPECTED_POSTACERT" // returns a message that it should not
+	NoteNoReturn = "MISSING_POSTACERT"    // or returns none and should
 )
 
 // A Receipt is the data of an event: what one message in the mailbox says, and how far it can be believed. What every
@@ -61,7 +68,9 @@ type Receipt struct {
 
 	SignedAt    time.Time     `json:"signed_at,omitzero"`
 	Certificate contracts.Sum `json:"certificate,omitzero"`
-	Daticert    contracts.Sum `json:"daticert,omitzero"` // digest of the document as decoded
+	Signature   contracts.Sum `json:"smime_p7s,omitzero"` // digests of what is inside, decoded
+	Daticert    contracts.Sum `json:"daticert_xml,omitzero"`
+	Returned    contracts.Sum `json:"postacert_eml,omitzero"`
 }
 
 // Verdict is what became of checking the signature.
@@ -78,8 +87,9 @@ type reading struct {
 type reader struct {
 	mailbox string
 	address contracts.Address
-	signer  string // our provider's signing address or domain; empty: any
-	roots   *x509.CertPool
+	signer  string         // our provider's signing address or domain; empty: any
+	roots   *x509.CertPool // nil: nobody is believed
+	chains  chains
 }
 
 // read classifies a message. It never fails: what cannot be read becomes an anomaly with its reason.
@@ -115,79 +125,47 @@ func (out *reading) judge() {
 	r.Evidence.Doubt = cmp.Or(r.Reason, r.Doubt)
 }
 
-func (r *reader) classify(out *reading, raw []byte, received time.Time) {
-	root, err := readEntity(raw)
-	if err != nil {
-		out.receipt.Reason = string(unreadableMIME)
-		return
-	}
-	doc, err := r.open(root, received, &out.receipt)
-	marker := mark(root)
+// classify reads what the message is. Everything it says comes from the signed document; the header only contradicts.
+func (r *reader) classify(out *reading, raw []byte, seen time.Time) {
+	o, err := open(raw)
+	out.receipt.prove(r.prove(&o, seen))
+	marker := mark(o.root)
+	var why unreadable
 	switch {
-	case marker.anomaly:
+	case marker.anomaly && o.daticert == nil:
 		out.receipt.Reason = ReasonAnomalyEnv
-		if doc != nil {
-			out.receipt.Reason = ReasonMismatch
-		}
-		return
 	case err != nil && marker.tipo == "" && errors.Is(err, noDaticert):
 		out.kind, out.receipt.Reason = KindForeign, ReasonOrdinary
-		return
-	case err != nil:
-		var why unreadable
-		if !errors.As(err, &why) {
-			why = unreadableMIME
-		}
+	case errors.As(err, &why):
 		out.receipt.Reason = string(why)
-		return
-	}
-	out.fill(doc)
-	r.correlate(out, root, marker, doc)
-}
-
-// open finds signed part and document, and checks the signature. The document is given whatever the verdict: a bad
-// signature must still tell which message it is about.
-func (r *reader) open(root entity, received time.Time, receipt *Receipt) (*daticert, error) {
-	kind, _ := root.contentType()
-	body := root
-	switch kind {
-	case "multipart/signed":
-		parts, err := root.parts()
-		if err != nil || len(parts) != 2 {
-			receipt.Doubt = "STRUCTURE"
-			return nil, unreadableMIME
-		}
-		if body, err = readEntity(parts[0]); err != nil {
-			receipt.Doubt = "STRUCTURE"
-			return nil, unreadableMIME
-		}
-		receipt.prove(r.check(root, parts, received))
-	case "multipart/mixed":
-		receipt.doubt(Unsigned, "NO_SIGNATURE")
 	default:
-		receipt.doubt(Unsigned, "NO_SIGNATURE")
-		return nil, noDaticert
+		out.fill(&o)
+		r.correlate(out, &o, marker)
 	}
-	doc, err := document(body, receipt)
-	if err == nil && receipt.Verdict().Counts() && r.foreignSigner(doc, receipt.Evidence.Signer) {
-		receipt.doubt(UntrustedChain, "NOT_OUR_PROVIDER")
-	}
-	return doc, err
 }
 
-func (r *reader) check(root entity, parts [][]byte, received time.Time) proof {
-	p7s, err := readEntity(parts[1])
-	if err != nil {
-		return proof{verdict: Malformed, doubt: "P7S_PART"}
+// prove checks the signature.
+func (r *reader) prove(o *opened, seen time.Time) proof {
+	switch {
+	case o.broken:
+		return proof{verdict: Malformed, doubt: "STRUCTURE"}
+	case o.opaque:
+		return proof{verdict: Unverifiable, doubt: "OPAQUE_SIGNATURE"}
+	case !o.sealed:
+		return proof{verdict: Unsigned, doubt: "NO_SIGNATURE"}
 	}
-	if kind, _ := p7s.contentType(); kind != "application/pkcs7-signature" && kind != "application/x-pkcs7-signature" {
+	if kind, _ := o.p7s.contentType(); kind != "application/pkcs7-signature" && kind != "application/x-pkcs7-signature" {
 		return proof{verdict: Unverifiable, doubt: "P7S_TYPE"}
 	}
-	der, err := p7s.decoded(maxSignature)
+	der, err := o.p7s.decoded(maxSignature)
 	if err != nil {
 		return proof{verdict: Malformed, doubt: "P7S_ENCODING"}
 	}
-	return verify(r.roots, parts[0], der, sender(root), received)
+	p := r.verify(o.signed, der, sender(o.root), seen)
+	if p.verdict.Counts() && o.daticert != nil && r.foreignSigner(o.daticert, p.signer) {
+		p = p.because(UntrustedChain, "NOT_OUR_PROVIDER")
+	}
+	return p
 }
 
 // foreignSigner tells of a receipt that only our own provider may issue and another one signed.
@@ -197,92 +175,32 @@ func (r *reader) foreignSigner(doc *daticert, signer string) bool {
 	}
 	switch {
 	case doc.Tipo == tipoAccettazione, doc.Tipo == tipoRifiuto, doc.Tipo == tipoPreavviso,
-		doc.Tipo == tipoErrore && doc.Errore == "virus":
+		doc.Tipo == tipoErrore && doc.Errore == erroreVirus:
 		_, domain, _ := strings.Cut(signer, "@")
 		return !strings.EqualFold(signer, r.signer) && !strings.EqualFold(domain, r.signer)
 	}
 	return false
 }
 
-// document looks for daticert.xml among the direct children of the signed multipart/mixed and nowhere deeper: a
-// returned message may itself contain a certified message with a document of its own.
-func document(body entity, receipt *Receipt) (*daticert, error) {
-	if kind, _ := body.contentType(); kind != "multipart/mixed" {
-		return nil, noDaticert
-	}
-	parts, err := body.parts()
-	if err != nil {
-		return nil, unreadableMIME
-	}
-	var named, typed []entity
-	for _, p := range parts {
-		child, err := readEntity(p)
-		if err != nil {
-			return nil, unreadableMIME
-		}
-		kind, _ := child.contentType()
-		switch {
-		case child.filename() == "daticert.xml":
-			named = append(named, child)
-		case kind == "application/xml", kind == "text/xml":
-			typed = append(typed, child)
-		case kind == "message/rfc822":
-			receipt.Notes = append(receipt.Notes, NoteReturn)
-		}
-	}
-	if len(named) == 0 {
-		named = typed // some tools leave the name out: the only XML child, if its root is a postacert
-	}
-	if len(named) != 1 {
-		return nil, noDaticert
-	}
-	b, err := named[0].decoded(maxDaticert)
-	if err != nil {
-		return nil, unreadableXML
-	}
-	receipt.Daticert = contracts.SumOf(b)
-	return readDaticert(b)
-}
-
-func (r *Receipt) doubt(v Verdict, why string) { r.Evidence.Verdict, r.Doubt = string(v), why }
-
 func (r *Receipt) prove(p proof) {
-	r.doubt(p.verdict, p.doubt)
-	r.Evidence.Signer, r.SignedAt, r.Certificate = p.signer, p.signedAt, p.certificate
-	if p.sha1 {
-		r.Notes = append(r.Notes, NoteSHA1)
+	r.Evidence.Verdict, r.Doubt = string(p.verdict), p.doubt
+	r.Evidence.Signer, r.SignedAt, r.Certificate, r.Signature = p.signer, p.signedAt, p.certificate, p.p7s
+	r.Notes = append(r.Notes, p.notes...)
+}
+
+func (out *reading) fill(o *opened) {
+	r, e, doc := &out.receipt, &out.receipt.Evidence, o.daticert
+	r.Daticert = contracts.SumOf(o.document)
+	if o.returned != nil {
+		r.Returned = contracts.SumOf(o.returned)
 	}
-}
-
-// A marked is what the unsigned outer header claims the message to be.
-type marked struct {
-	tipo    string
-	anomaly bool
-	odd     bool // claims more than one thing
-}
-
-func mark(root entity) marked {
-	ricevuta, trasporto := strings.ToLower(root.get("x-ricevuta")), strings.ToLower(root.get("x-trasporto"))
-	m := marked{odd: root.count("x-ricevuta")+root.count("x-trasporto") > 1}
-	switch {
-	case trasporto == "errore" && ricevuta == "":
-		m.anomaly = true
-	case ricevuta != "":
-		m.tipo = ricevuta
-	default:
-		m.tipo = trasporto
-	}
-	return m
-}
-
-func (out *reading) fill(doc *daticert) {
-	r, e := &out.receipt, &out.receipt.Evidence
-	r.Tipo, r.Errore, r.MessageID, r.Form, r.Sender = doc.Tipo, doc.Errore, doc.MsgID, doc.Ricevuta, address(doc.Mittente)
+	r.Notes = append(r.Notes, o.oddities()...)
+	r.Tipo, r.Errore, r.MessageID, r.Form, r.Sender = doc.Tipo, doc.Errore, unbracket(doc.MsgID), doc.Ricevuta, address(doc.Mittente)
 	r.Subject, r.Extended = contracts.NewPrivate(doc.Oggetto), contracts.NewPrivate(doc.Esteso)
 	for _, a := range doc.Ricezione {
 		r.Covers = append(r.Covers, address(a))
 	}
-	e.Kind, e.Message, e.ID, e.IssuedAt, e.Issuer = evidenceKind(doc.Tipo), doc.MsgID, doc.ID, doc.Data.UTC(), doc.Gestore
+	e.Kind, e.Message, e.ID, e.IssuedAt, e.Issuer = evidenceKind(doc.Tipo), r.MessageID, doc.ID, doc.Data.UTC(), doc.Gestore
 	e.About = address(doc.Consegna)
 	if e.Kind == contracts.SubmissionAcceptance {
 		for _, d := range doc.Destinatari {

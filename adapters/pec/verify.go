@@ -1,7 +1,6 @@
 package pec
 
 import (
-	"bytes"
 	_ "crypto/sha1" //nolint:gosec // G505: still signed with by real providers in December 2024
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -35,11 +34,10 @@ const (
 // Counts reports whether a message of this verdict may move a ticket.
 func (v Verdict) Counts() bool { return v == Valid || v == ValidAtSigning }
 
-const (
-	maxSignature  = 256 << 10 // bytes of smime.p7s; real ones have 5 to 9 KiB
-	maxASN1Depth  = 40        // nested ASN.1 values; real ones reach 15
-	maxASN1Values = 50_000
-)
+const maxSignature = 256 << 10 // bytes of smime.p7s; real ones have 5 to 9 KiB
+
+// pecPolicy is the certificate policy of PEC providers' signing certificates (AgID CA1).
+var pecPolicy = asn1.ObjectIdentifier{1, 3, 76, 16, 3, 1, 1}
 
 // A proof is what checking a signature brought to light.
 type proof struct {
@@ -48,7 +46,8 @@ type proof struct {
 	signer      string // the certificate's address
 	certificate contracts.Sum
 	signedAt    time.Time // the signer's claim; zero when it makes none
-	sha1        bool
+	p7s         contracts.Sum
+	notes       []string
 }
 
 func (p proof) because(v Verdict, doubt string) proof {
@@ -57,14 +56,19 @@ func (p proof) because(v Verdict, doubt string) proof {
 }
 
 // verify checks a detached signature over exactly the bytes signed (pec.md section 9): whole, by one signer, whose
-// certificate chains to roots for e-mail protection at the instant the message was first seen and names the sender's
+// certificate chains to the roots for e-mail protection at the instant the message was first seen and names the sender's
 // address. Trust is asked last, so that an untrusted message is still known to be whole.
-func verify(roots *x509.CertPool, signed, p7s []byte, from string, seen time.Time) (p proof) {
+//
+// A certificate without the policy of PEC providers is noted and no more. Whom to believe is what the roots say: AgID CA1
+// itself, whose certificate confines it to the providers' names, and under which the policy adds nothing. A policy that
+// was demanded would turn every receipt of a provider that left it out into one that counts for nothing.
+func (r *reader) verify(signed, p7s []byte, from string, seen time.Time) (p proof) {
 	defer func() {
 		if recover() != nil { // a parser of foreign bytes that is not ours
 			p = p.because(Malformed, "P7S_PANIC")
 		}
 	}()
+	p.p7s = contracts.SumOf(p7s)
 	if len(p7s) == 0 || len(p7s) > maxSignature || !boundedASN1(p7s) {
 		return p.because(Malformed, "P7S_LIMITS")
 	}
@@ -91,7 +95,12 @@ func verify(roots *x509.CertPool, signed, p7s []byte, from string, seen time.Tim
 	if m.UnmarshalSignedAttribute(pkcs7.OIDAttributeSigningTime, &signedAt) == nil {
 		p.signedAt = signedAt.UTC()
 	}
-	p.sha1 = m.Signers[0].DigestAlgorithm.Algorithm.Equal(pkcs7.OIDDigestAlgorithmSHA1)
+	if m.Signers[0].DigestAlgorithm.Algorithm.Equal(pkcs7.OIDDigestAlgorithmSHA1) {
+		p.notes = append(p.notes, NoteSHA1)
+	}
+	if !slices.ContainsFunc(leaf.PolicyIdentifiers, pecPolicy.Equal) {
+		p.notes = append(p.notes, NoteNoPolicy)
+	}
 	var content asn1.ObjectIdentifier
 	if m.UnmarshalSignedAttribute(pkcs7.OIDAttributeContentType, &content) == nil && !content.Equal(pkcs7.OIDData) {
 		return p.because(Malformed, "CONTENT_TYPE")
@@ -99,7 +108,7 @@ func verify(roots *x509.CertPool, signed, p7s []byte, from string, seen time.Tim
 	if err := whole(m, signed); err != nil {
 		return p.because(judge(err))
 	}
-	return p.trusted(roots, m, leaf, from, seen)
+	return r.trusted(p, leaf, m.Certificates, from, seen)
 }
 
 // whole checks digest and signature, over the bytes as they are and, for mail stored with bare line feeds, over their
@@ -108,11 +117,9 @@ func whole(m *pkcs7.PKCS7, signed []byte) error {
 	m.Content = signed
 	err := m.VerifyWithChainAtTime(nil, time.Time{})
 	var digest *pkcs7.MessageDigestMismatchError
-	if errors.As(err, &digest) {
-		if wire := toCRLF(signed); !bytes.Equal(wire, signed) {
-			m.Content = wire
-			err = m.VerifyWithChainAtTime(nil, time.Time{})
-		}
+	if errors.As(err, &digest) && bareLF(signed) {
+		m.Content = toCRLF(signed)
+		err = m.VerifyWithChainAtTime(nil, time.Time{})
 	}
 	return err
 }
@@ -130,8 +137,9 @@ func judge(err error) (Verdict, string) {
 	return BadSignature, "SIGNATURE"
 }
 
-func (p proof) trusted(roots *x509.CertPool, m *pkcs7.PKCS7, leaf *x509.Certificate, from string, seen time.Time) proof {
-	// The library checks neither purpose nor address.
+// trusted asks whether the signer of a message that is whole is to be believed. The library checks neither purpose nor
+// address.
+func (r *reader) trusted(p proof, leaf *x509.Certificate, with []*x509.Certificate, from string, seen time.Time) proof {
 	if !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageEmailProtection) ||
 		(leaf.KeyUsage != 0 && leaf.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0) {
 		return p.because(UntrustedChain, "KEY_USAGE")
@@ -141,21 +149,13 @@ func (p proof) trusted(roots *x509.CertPool, m *pkcs7.PKCS7, leaf *x509.Certific
 		return p.because(UntrustedChain, "SIGNER_ADDRESS")
 	}
 	p.signer = leaf.EmailAddresses[named]
-	options := x509.VerifyOptions{
-		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: seen,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection},
-	}
-	for _, c := range m.Certificates {
-		options.Intermediates.AddCert(c)
-	}
-	if _, err := leaf.Verify(options); err == nil {
+	switch {
+	case r.roots == nil: // which the standard library would take for the system's
+		return p.because(UntrustedChain, "NO_ROOTS")
+	case r.chains.hold(r.roots, leaf, with, seen):
 		return p.because(Valid, "")
-	}
-	if !p.signedAt.IsZero() && p.signedAt.Before(seen) {
-		options.CurrentTime = p.signedAt
-		if _, err := leaf.Verify(options); err == nil {
-			return p.because(ValidAtSigning, "EXPIRED")
-		}
+	case !p.signedAt.IsZero() && p.signedAt.Before(seen) && r.chains.hold(r.roots, leaf, with, p.signedAt):
+		return p.because(ValidAtSigning, "EXPIRED")
 	}
 	return p.because(UntrustedChain, "CHAIN")
 }
@@ -174,68 +174,4 @@ func sender(e entity) string {
 		return strings.TrimSuffix(rest, ">")
 	}
 	return ""
-}
-
-// boundedASN1 walks the values of BER or DER and reports whether they nest and number within limits: the library
-// descends without any, and a stack that runs out ends the program.
-func boundedASN1(b []byte) bool {
-	values := 0
-	var walk func(b []byte, depth int, indefinite bool) (rest []byte, ok bool)
-	walk = func(b []byte, depth int, indefinite bool) ([]byte, bool) {
-		for len(b) > 0 {
-			values++
-			if depth > maxASN1Depth || values > maxASN1Values || len(b) < 2 {
-				return nil, false
-			}
-			if indefinite && b[0] == 0 && b[1] == 0 {
-				return b[2:], true
-			}
-			constructed := b[0]&0x20 != 0
-			at := 1
-			if b[0]&0x1f == 0x1f { // high tag number
-				for at < len(b) && b[at]&0x80 != 0 {
-					at++
-				}
-				at++
-			}
-			if at >= len(b) {
-				return nil, false
-			}
-			length, octets := int(b[at]), 0
-			at++
-			switch {
-			case length == 0x80:
-				if !constructed {
-					return nil, false
-				}
-				var ok bool
-				if b, ok = walk(b[at:], depth+1, true); !ok {
-					return nil, false
-				}
-				continue
-			case length > 0x80:
-				octets = length & 0x7f
-				if octets > 4 || at+octets > len(b) {
-					return nil, false
-				}
-				length = 0
-				for _, c := range b[at : at+octets] {
-					length = length<<8 | int(c)
-				}
-				at += octets
-			}
-			if length > len(b)-at {
-				return nil, false
-			}
-			if constructed {
-				if _, ok := walk(b[at:at+length], depth+1, false); !ok {
-					return nil, false
-				}
-			}
-			b = b[at+length:]
-		}
-		return nil, !indefinite
-	}
-	_, ok := walk(b, 0, false)
-	return ok
 }
