@@ -40,15 +40,24 @@ func text(id string, to []string, extra ...string) string {
 // dial opens an authenticated submission.
 func dial(t *testing.T, b *lab.Bench, m *Mock) *smtp.Client {
 	t.Helper()
-	c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
+	c, err := dialAs(b, m.Accounts()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.Auth(sasl.NewPlainClient("", m.Accounts()[0].User, m.Accounts()[0].Password)); err != nil {
-		t.Fatal(err)
-	}
 	return c
+}
+
+func dialAs(b *lab.Bench, a Account) (*smtp.Client, error) {
+	c, err := smtp.DialTLS(b.Endpoint("pec", "smtps"), b.CA().ClientTLS())
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Auth(sasl.NewPlainClient("", a.User, a.Password)); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // submit sends raw bytes; the error is the server's refusal.
