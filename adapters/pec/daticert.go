@@ -335,6 +335,11 @@ func unbracket(s string) string {
 
 var enhancedCode = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}`)
 
+// explains tells whether the document is one of those that say what went wrong.
+func (d *daticert) explains() bool {
+	return d.Tipo == tipoRifiuto || d.Tipo == tipoErrore || d.Tipo == tipoPreavviso || d.Tipo == tipoVirus
+}
+
 // cause maps what a document says went wrong. Both fields only explain; the type has decided.
 func (d *daticert) cause() (reason, code string) {
 	code = enhancedCode.FindString(d.Esteso)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/x509"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -211,7 +210,7 @@ func (out *reading) fill(o *opened) {
 			}
 		}
 	}
-	if slices.Contains([]string{tipoRifiuto, tipoErrore, tipoPreavviso, tipoVirus}, doc.Tipo) {
+	if doc.explains() {
 		e.Reason, e.Code = doc.cause()
 	}
 }

@@ -35,6 +35,7 @@ type commands struct {
 	Breaker  breakerCmd  `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
 	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the evidence."`
 	Evidence evidenceCmd `cmd:"" help:"Export what a ticket or a case can prove, and verify such a folder without a hub."`
+	PEC      pecCmd      `cmd:"" help:"Look at PEC messages."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the configuration file."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
