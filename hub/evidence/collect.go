@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -148,12 +149,21 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 	for i := range all {
 		for _, e := range story {
 			if ev, ok := contracts.EvidenceOf(e); ok && slices.Contains(e.Proof, all[i].Sum) {
-				all[i].Evidence = &ev
+				all[i].Evidence, all[i].SignedAt = &ev, signedAt(e)
 				break
 			}
 		}
 	}
 	return all
+}
+
+// signedAt is when the signer says it signed, where an adapter tells it beside the evidence.
+func signedAt(e contracts.Event) time.Time {
+	var data struct {
+		At time.Time `json:"signed_at"`
+	}
+	_ = json.Unmarshal(e.Data, &data) // none: the document's own instant serves
+	return data.At
 }
 
 // proof reads archived bytes to their end, where it shows that they are the ones that were kept.
@@ -202,17 +212,14 @@ func signed(head []byte) bool {
 }
 
 // commands are those with which a signed receipt is verified by openssl alone, now and when its certificates have long
-// expired: they are judged at the instant that the receipt states, which the signer's clock stands for.
+// expired: they are judged at the instant at which the signer says it signed.
 func commands(r Receipt, signed bool) []string {
 	if !signed {
 		return nil
 	}
-	at := time.Time{}
-	if r.Evidence != nil {
+	at := r.SignedAt
+	if at.IsZero() && r.Evidence != nil {
 		at = r.Evidence.IssuedAt
-		if at.IsZero() {
-			at = r.Evidence.SeenAt
-		}
 	}
 	then := ""
 	if !at.IsZero() {
@@ -220,7 +227,7 @@ func commands(r Receipt, signed bool) []string {
 	}
 	return []string{
 		fmt.Sprintf("printf '%s  %s\\n' | sha256sum -c", r.Sum, r.File),
-		fmt.Sprintf("openssl cms -verify -in %s -inform SMIME -CAfile roots.pem -purpose any%s -out /dev/null", r.File, then),
+		fmt.Sprintf("openssl cms -verify -in %s -inform SMIME -CAfile ../roots.pem -purpose any%s -out /dev/null", r.File, then),
 		fmt.Sprintf("openssl smime -pk7out -in %s | openssl pkcs7 -print_certs -noout", r.File),
 	}
 }
