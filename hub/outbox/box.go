@@ -133,7 +133,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	if b.jitter == nil {
 		b.jitter = jitter
 	}
-	if err := s.Migrate(ctx, "outbox", []string{schema1, schema2}); err != nil {
+	if err := s.Migrate(ctx, "outbox", []string{schema1, schema2, schema3}); err != nil {
 		return nil, fmt.Errorf("open tickets: %w", err)
 	}
 	if err := b.takeOver(ctx, opt.Recovered); err != nil {
@@ -178,6 +178,7 @@ func (b *Box) fault(kind contracts.Kind, op, format string, args ...any) *contra
 const (
 	inRequest = "outbox_request"
 	inCaller  = "outbox_request.caller"
+	inSlim    = "outbox_slim"
 	inAnswer  = "outbox_ticket.answer"
 	inHold    = "outbox_hold"
 	inHandle  = "outbox_lot"

@@ -402,32 +402,90 @@ func TestKeptBytesAreMadeOnceAndStoredSealed(t *testing.T) {
 	absent(t, r, "frozen at the first try")
 }
 
-func TestDepartAndKeepFailWhenTheTicketWasTakenAway(t *testing.T) {
+func TestNothingDepartsOrIsKeptWhenTheTicketWasTakenAway(t *testing.T) {
+	for _, op := range []contracts.Op[ask, reply]{opOnce, opWrite} {
+		t.Run(op.Effect.String(), func(t *testing.T) {
+			r := newRig(t)
+			began, goOn := make(chan struct{}), make(chan struct{})
+			var departErr, keepErr error
+			b, _ := says(op, func(ctx context.Context, _ int, _ ask) (reply, error) {
+				close(began)
+				<-goOn
+				_, keepErr = contracts.HoldFrom(ctx).Keep(ctx, "m", func() ([]byte, error) { return []byte("x"), nil })
+				departErr = contracts.HoldFrom(ctx).Depart(ctx)
+				return reply{Who: "too late"}, nil
+			})
+			r.desk.bind("pec", b)
+			r.open().start()
+			id := r.submit(newCall(op, "k", ask{})).ID
+			<-began
+			if err := r.box.Settle(t.Context(), id, contracts.StateAbandoned, nil, "op", "asked by the office"); err != nil {
+				t.Fatal(err)
+			}
+			close(goOn)
+			r.quiet()
+			kind(t, "depart", departErr, contracts.Unavailable)
+			if op.Effect == contracts.Write {
+				kind(t, "keep", keepErr, contracts.Unavailable)
+			}
+			kept, err := r.box.Kept(t.Context(), id)
+			if err != nil || len(kept) != 0 {
+				t.Errorf("%d texts were kept: %v", len(kept), err)
+			}
+			got := r.ticket(id)
+			equal(t, "state: a late result commits nothing", got.State, contracts.StateAbandoned)
+			equal(t, "result", len(got.Result), 0)
+			want := []string{"submitted@pec", "operator running to abandoned@pec"}
+			if op.Effect == contracts.Write {
+				want = []string{"submitted@pec", "intent@pec", "operator running to abandoned@pec"}
+			}
+			lines(t, "entries", r.ledger.of(id), want...)
+		})
+	}
+}
+
+// What is frozen is on the disk with the departure, in one commit, and what did not depart is the same on the next try.
+func TestWhatIsKeptIsStoredWithTheDeparture(t *testing.T) {
 	r := newRig(t)
-	began, goOn := make(chan struct{}), make(chan struct{})
-	var departErr, keepErr error
-	b, _ := says(opOnce, func(ctx context.Context, _ int, _ ask) (reply, error) {
-		close(began)
-		<-goOn
-		departErr = contracts.HoldFrom(ctx).Depart(ctx)
-		_, keepErr = contracts.HoldFrom(ctx).Keep(ctx, "m", func() ([]byte, error) { return []byte("x"), nil })
-		return reply{Who: "too late"}, nil
+	var made, before, after int
+	b, _ := says(opOnce, func(ctx context.Context, n int, _ ask) (reply, error) {
+		h := contracts.HoldFrom(ctx)
+		keep := func() string {
+			frozen, err := h.Keep(ctx, "m", func() ([]byte, error) { made++; return fmt.Append(nil, "made ", made), nil })
+			if err != nil {
+				t.Error(err)
+			}
+			return string(frozen)
+		}
+		equal(t, "frozen", keep(), "made 1")
+		equal(t, "frozen again", keep(), "made 1")
+		count := func() int {
+			kept, err := r.box.Kept(ctx, h.ID())
+			if err != nil {
+				t.Error(err)
+			}
+			return len(kept)
+		}
+		if n == 1 {
+			return reply{}, &contracts.Error{Kind: contracts.Throttled, After: time.Minute}
+		}
+		before = count()
+		commits := r.store.Stats().Commits
+		if _, err := h.Keep(ctx, "more", func() ([]byte, error) { return []byte("x"), nil }); err != nil {
+			t.Error(err)
+		}
+		if err := h.Depart(ctx); err != nil {
+			t.Error(err)
+		}
+		equal(t, "commits", r.store.Stats().Commits-commits, 1)
+		after = count()
+		return reply{}, nil
 	})
 	r.desk.bind("pec", b)
 	r.open().start()
-	id := r.submit(newCall(opOnce, "k", ask{})).ID
-	<-began
-	if err := r.box.Settle(t.Context(), id, contracts.StateAbandoned, nil, "op", "asked by the office"); err != nil {
-		t.Fatal(err)
-	}
-	close(goOn)
-	r.quiet()
-	kind(t, "depart", departErr, contracts.Unavailable)
-	kind(t, "keep", keepErr, contracts.Unavailable)
-	got := r.ticket(id)
-	equal(t, "state: a late result commits nothing", got.State, contracts.StateAbandoned)
-	equal(t, "result", len(got.Result), 0)
-	lines(t, "entries", r.ledger.of(id), "submitted@pec", "operator running to abandoned@pec")
+	equal(t, "state", r.settled(r.submit(newCall(opOnce, "k", ask{})).ID).State, contracts.StateDone)
+	equal(t, "kept before the departure", before, 1)
+	equal(t, "kept after it", after, 2)
 }
 
 func TestTheAttemptsOnTheWireStandInTheEntry(t *testing.T) {

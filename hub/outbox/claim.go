@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,9 @@ type job struct {
 	reason                      string // of the outcome's entry
 	trail                       trail
 	departed                    atomic.Bool
-	list                        *lot // a list: row holds its id, op and instance
+	freezing                    sync.Mutex
+	frozen                      []*frozen // kept, and stored when it departs
+	list                        *lot      // a list: row holds its id, op and instance
 	place                       *place
 	cancel                      context.CancelCauseFunc
 	commit                      context.Context // outlives the exchange: what became of it can still be stored

@@ -21,7 +21,11 @@ func (b *Box) Fold(tx *store.Tx, instance string, e contracts.Event) (owner stri
 	if err != nil {
 		return "", fmt.Errorf("fold event: %w", err)
 	}
-	who, err := b.callerOf(tx, r)
+	var caller, slim, request []byte
+	if err := tx.QueryRow(selectFold, r.n).Scan(&caller, &slim, &request); err != nil {
+		return "", fmt.Errorf("fold event: read request: %w", err)
+	}
+	who, err := b.openCaller(r, caller)
 	if err != nil {
 		return "", b.unfoldable(r, err)
 	}
@@ -30,7 +34,7 @@ func (b *Box) Fold(tx *store.Tx, instance string, e contracts.Event) (owner stri
 	if bind == nil || bind.Fold == nil { // told, but moves nothing
 		return r.owner, b.enter(tx, r, who, entry)
 	}
-	req, err := b.requestOf(tx, r)
+	req, err := b.openSlim(bind.Op, r, slim, request)
 	if err != nil {
 		return "", b.unfoldable(r, err)
 	}
@@ -72,6 +76,22 @@ func (b *Box) Fold(tx *store.Tx, instance string, e contracts.Event) (owner stri
 		r.fail(b.fault(contracts.Uncertain, r.op, "an event left it open whether it happened"))
 	}
 	return r.owner, b.transit(tx, r, to, who, req, entry)
+}
+
+// selectFold reads a request only where there is no slim form of it.
+const selectFold = `SELECT r.caller, s.slim, CASE WHEN s.slim IS NULL THEN r.request END
+	FROM outbox_request r LEFT JOIN outbox_slim s ON s.n = r.n WHERE r.n = ?`
+
+// openSlim opens what a fold is given of a request.
+func (b *Box) openSlim(op *contracts.OpInfo, r *row, slim, request []byte) (any, error) {
+	if len(slim) == 0 {
+		return b.openRequest(op, r, request)
+	}
+	plain, err := b.store.Unseal(inSlim, r.id, slim)
+	if err != nil {
+		return nil, err
+	}
+	return op.StoredRequest(plain)
 }
 
 // landing notes what an event makes of a ticket and gives the state to move it to; empty: it stays. A settled ticket can

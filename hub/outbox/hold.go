@@ -15,19 +15,38 @@ import (
 const maxKept = 64 << 20
 
 // A holder is the contracts.Hold of one ticket (or lot) in the hands of one worker.
+//
+// What is kept for a ticket of effect Once before it departs is stored by the very transaction that marks its departure:
+// one flush instead of two, and still nothing with effect leaves before the bytes are on the disk. A ticket that does not
+// depart has them stored with its verdict.
 type holder struct {
 	b *Box
 	j *job
 }
+
+// A frozen is bytes that are kept and not yet stored.
+type frozen struct {
+	name          string
+	plain, sealed []byte
+	sum           contracts.Sum
+}
+
+// maxFrozen bounds how many wait for a departure; what is kept beyond it is stored at once.
+const maxFrozen = 4
 
 // ID is the ticket's or the lot's id.
 func (h holder) ID() string { return h.j.id }
 
 // Keep gives the bytes stored under name, making and storing them first where there are none.
 func (h holder) Keep(ctx context.Context, name string, make func() ([]byte, error)) ([]byte, error) {
-	kept, err := h.kept(ctx, name)
-	if err != nil || kept != nil {
-		return kept, err
+	if f := h.j.frozenAs(name); f != nil {
+		return f.plain, nil
+	}
+	if h.j.list != nil || h.j.fence > 1 { // nobody had it in hand before: nothing can be kept
+		kept, err := h.kept(ctx, name)
+		if err != nil || kept != nil {
+			return kept, err
+		}
 	}
 	fresh, err := make()
 	if err != nil {
@@ -36,24 +55,20 @@ func (h holder) Keep(ctx context.Context, name string, make func() ([]byte, erro
 	if len(fresh) > maxKept {
 		return nil, h.b.fault(contracts.Invalid, h.j.op, "keep %s: more than %d bytes", name, maxKept)
 	}
-	sealed, err := h.b.store.Seal(inHold, h.j.id+"/"+name, fresh)
-	if err != nil {
+	f := &frozen{name: name, plain: fresh, sum: contracts.SumOf(fresh)}
+	if f.sealed, err = h.b.store.Seal(inHold, h.j.id+"/"+name, fresh); err != nil {
 		return nil, err
 	}
-	sum := contracts.SumOf(fresh)
+	if first := h.j.freeze(f); first != nil {
+		return first.plain, nil
+	}
 	var stored bool
-	err = h.b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+	err = h.b.store.Write(ctx, store.Settle, func(tx *store.Tx) (err error) {
 		tx.Flush()
 		if err := h.check(tx); err != nil {
 			return err
 		}
-		res, err := tx.Exec(`INSERT INTO outbox_hold (id, name, sum, bytes) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			h.j.id, name, sum[:], append([]byte{}, sealed...))
-		if err != nil {
-			return fmt.Errorf("keep %s: %w", name, err)
-		}
-		n, err := res.RowsAffected()
-		stored = n == 1
+		stored, err = f.store(tx, h.j.id)
 		return err
 	})
 	if err != nil {
@@ -63,6 +78,65 @@ func (h holder) Keep(ctx context.Context, name string, make func() ([]byte, erro
 		return h.kept(ctx, name)
 	}
 	return fresh, nil
+}
+
+// store inserts the bytes; false: there were some under that name.
+func (f *frozen) store(tx *store.Tx, id string) (bool, error) {
+	sealed := f.sealed
+	if sealed == nil {
+		sealed = []byte{}
+	}
+	res, err := tx.Exec(`INSERT INTO outbox_hold (id, name, sum, bytes) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, id, f.name, f.sum[:], sealed)
+	if err != nil {
+		return false, fmt.Errorf("keep %s: %w", f.name, err)
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+// freeze lets bytes wait for the departure, and gives those that wait under that name: these, or others that were
+// quicker. Nil: they do not wait, and must be stored.
+func (j *job) freeze(f *frozen) *frozen {
+	if j.list != nil || j.effect != contracts.Once || j.departed.Load() {
+		return nil
+	}
+	j.freezing.Lock()
+	defer j.freezing.Unlock()
+	for _, other := range j.frozen {
+		if other.name == f.name {
+			return other
+		}
+	}
+	if len(j.frozen) >= maxFrozen {
+		return nil
+	}
+	j.frozen = append(j.frozen, f)
+	return f
+}
+
+func (j *job) frozenAs(name string) *frozen {
+	j.freezing.Lock()
+	defer j.freezing.Unlock()
+	for _, f := range j.frozen {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// waiting gives what is frozen and not stored.
+func (j *job) waiting() []*frozen {
+	j.freezing.Lock()
+	defer j.freezing.Unlock()
+	return slices.Clone(j.frozen)
+}
+
+// thaw forgets what was stored.
+func (j *job) thaw(stored []*frozen) {
+	j.freezing.Lock()
+	defer j.freezing.Unlock()
+	j.frozen = slices.DeleteFunc(j.frozen, func(f *frozen) bool { return slices.Contains(stored, f) })
 }
 
 func (h holder) kept(ctx context.Context, name string) (plain []byte, err error) {
@@ -83,28 +157,41 @@ func (h holder) kept(ctx context.Context, name string) (plain []byte, err error)
 // Depart marks on disk that bytes with effect may leave now, with the entry of a Once's intent.
 func (h holder) Depart(ctx context.Context) error {
 	b, j := h.b, h.j
+	if j.departed.Load() {
+		return nil
+	}
+	waiting := j.waiting()
 	err := b.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
 		tx.Flush()
 		if j.list != nil {
 			return b.departLot(tx, j)
 		}
-		r, err := b.held(tx, j)
-		if err != nil || r.departed {
-			return err
+		res, err := tx.Exec(`UPDATE outbox_ticket SET departed = 1 WHERE n = ? AND lease = ? AND fence = ? AND state = 'running'`, j.n, b.lease, j.fence)
+		if err != nil {
+			return fmt.Errorf("store ticket: %w", err)
 		}
-		r.departed = true
-		if err := r.save(tx, b.now()); err != nil {
-			return err
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(errLost, err)
 		}
-		if r.effect != contracts.Once {
+		for _, f := range waiting {
+			stored, err := f.store(tx, j.id)
+			if err == nil && !stored {
+				err = fmt.Errorf("keep %s: other bytes are stored already", f.name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if j.effect != contracts.Once {
 			return nil
 		}
-		return b.enter(tx, r, j.caller, contracts.Entry{Phase: contracts.PhaseIntent})
+		return b.enter(tx, &j.row, j.caller, contracts.Entry{Phase: contracts.PhaseIntent})
 	})
 	if err != nil {
 		return h.explain("depart", err)
 	}
 	j.departed.Store(true)
+	j.thaw(waiting)
 	return nil
 }
 

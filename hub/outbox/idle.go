@@ -128,7 +128,7 @@ func (b *Box) sweep(ctx context.Context) {
 			for _, n := range all {
 				for _, text := range []string{
 					`DELETE FROM outbox_hold WHERE id = (SELECT id FROM outbox_ticket WHERE n = ?)`,
-					`DELETE FROM outbox_request WHERE n = ?`,
+					`DELETE FROM outbox_request WHERE n = ?`, `DELETE FROM outbox_slim WHERE n = ?`,
 					`DELETE FROM outbox_ticket WHERE n = ?`,
 				} {
 					if _, err := tx.Exec(text, n); err != nil {

@@ -19,6 +19,7 @@ type draft struct {
 	plain   []byte // the request, for comparing under an older key
 	caller  []byte // sealed
 	request []byte // sealed
+	slim    []byte // sealed; nil where the request is not
 }
 
 // Put stores the call as a ticket in the caller's transaction, with its entry. The same key again gives the same ticket,
@@ -102,8 +103,28 @@ func (b *Box) draft(c *contracts.Call, after string) (*draft, error) {
 	if d.caller, err = b.store.Seal(inCaller, d.row.id, who); err != nil {
 		return nil, err
 	}
-	d.request, err = b.store.Seal(inRequest, d.row.id, plain)
+	if d.request, err = b.store.Seal(inRequest, d.row.id, plain); err != nil {
+		return nil, err
+	}
+	d.slim, err = b.slim(d.row.id, c.Request)
 	return d, err
+}
+
+// slim seals what folds read of a request, where that is not the whole.
+func (b *Box) slim(id string, req any) ([]byte, error) {
+	with, ok := req.(contracts.Slimmer)
+	if !ok {
+		return nil, nil
+	}
+	without, ok := with.Slim()
+	if !ok {
+		return nil, nil
+	}
+	plain, err := contracts.Encode(without)
+	if err != nil {
+		return nil, err
+	}
+	return b.store.Seal(inSlim, id, plain)
 }
 
 func (b *Box) put(tx *store.Tx, d *draft) (contracts.Ticket, error) {
@@ -133,6 +154,11 @@ func (b *Box) put(tx *store.Tx, d *draft) (contracts.Ticket, error) {
 	}
 	if _, err := tx.Exec(`INSERT INTO outbox_request (n, caller, request) VALUES (?, ?, ?)`, r.n, d.caller, d.request); err != nil {
 		return contracts.Ticket{}, fmt.Errorf("submit: %w", err)
+	}
+	if d.slim != nil {
+		if _, err := tx.Exec(`INSERT INTO outbox_slim (n, slim) VALUES (?, ?)`, r.n, d.slim); err != nil {
+			return contracts.Ticket{}, fmt.Errorf("submit: %w", err)
+		}
 	}
 	if err := free(tx, r.lane, r.rule, ""); err != nil {
 		return contracts.Ticket{}, err

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,8 @@ type row struct {
 	answer           []byte // sealed
 	redacted         bool
 	err              string // a *contracts.Error as JSON: free of personal data by its own rule
+
+	was *row // as it lies on disk
 }
 
 const columns = `n, id, op, version, effect, owner, purpose, pin, at, solo, grp, lane, rule, pos, head, state, tries,
@@ -69,7 +72,15 @@ func scan(s scanner) (*row, error) {
 		return nil, err
 	}
 	copy(r.digest[:], digest)
+	r.stored()
 	return &r, nil
+}
+
+// stored takes note that the row is on disk as it is now.
+func (r *row) stored() {
+	was := *r
+	was.was = nil
+	r.was = &was
 }
 
 func byID(q store.Querier, id string) (*row, error) {
@@ -93,19 +104,53 @@ func (r *row) insert(tx *store.Tx, now int64) error {
 		return fmt.Errorf("store ticket: %w", err)
 	}
 	r.n, err = res.LastInsertId()
+	r.stored()
 	return err
 }
 
+// save stores what has changed and nothing else, so that indexes over the rest need no touch.
 func (r *row) save(tx *store.Tx, now int64) error {
 	r.derive(now)
-	_, err := tx.Exec(`UPDATE outbox_ticket SET at = ?, solo = ?, grp = ?, head = ?, state = ?, tries = ?, ready = ?, rank = ?,
-		next = ?, ended = ?, recheck = ?, lease = ?, fence = ?, departed = ?, lot = ?, heard = ?, moved = ?, answer = ?, err = ?,
-		redacted = ? WHERE n = ?`,
-		r.at, r.solo, r.grp, r.head, string(r.state), r.tries, r.ready, r.rank,
-		r.next, r.ended, r.recheck, r.lease, r.fence, r.departed, r.lot, r.heard, r.moved, r.answer, r.err, r.redacted, r.n)
-	if err != nil {
+	was := r.was
+	text := make([]byte, 0, 256)
+	args := make([]any, 0, 12)
+	set := func(changed bool, column string, value func() any) {
+		if !changed {
+			return
+		}
+		if len(args) > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(text, column...), "=?"...)
+		args = append(args, value())
+	}
+	set(r.at != was.at, "at", func() any { return r.at })
+	set(r.solo != was.solo, "solo", func() any { return r.solo })
+	set(r.grp != was.grp, "grp", func() any { return r.grp })
+	set(r.head != was.head, "head", func() any { return r.head })
+	set(r.state != was.state, "state", func() any { return string(r.state) })
+	set(r.tries != was.tries, "tries", func() any { return r.tries })
+	set(r.ready != was.ready, "ready", func() any { return r.ready })
+	set(r.rank != was.rank, "rank", func() any { return r.rank })
+	set(r.next != was.next, "next", func() any { return r.next })
+	set(r.ended != was.ended, "ended", func() any { return r.ended })
+	set(r.recheck != was.recheck, "recheck", func() any { return r.recheck })
+	set(r.lease != was.lease, "lease", func() any { return r.lease })
+	set(r.fence != was.fence, "fence", func() any { return r.fence })
+	set(r.departed != was.departed, "departed", func() any { return r.departed })
+	set(r.lot != was.lot, "lot", func() any { return r.lot })
+	set(r.heard != was.heard, "heard", func() any { return r.heard })
+	set(r.moved != was.moved, "moved", func() any { return r.moved })
+	set(!bytes.Equal(r.answer, was.answer), "answer", func() any { return r.answer })
+	set(r.err != was.err, "err", func() any { return r.err })
+	set(r.redacted != was.redacted, "redacted", func() any { return r.redacted })
+	if len(args) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec("UPDATE outbox_ticket SET "+string(text)+" WHERE n=?", append(args, r.n)...); err != nil {
 		return fmt.Errorf("store ticket: %w", err)
 	}
+	r.stored()
 	return nil
 }
 

@@ -102,6 +102,15 @@ CREATE TABLE outbox_mark (
 ) WITHOUT ROWID;
 `
 
+// schema3 keeps, sealed like the request itself, what folds read of a request that is large (contracts.Slimmer): a row of
+// its own, since whatever lies behind a large value is reached through all of its pages.
+const schema3 = `
+CREATE TABLE outbox_slim (
+	n    INTEGER PRIMARY KEY,
+	slim BLOB NOT NULL
+);
+`
+
 // schema2 makes a pool of what was stored while delivery.send still kept one message of a sender in flight at a time
 // (contracts.Keyed): its tickets are heads, all of them, in the group of their pool.
 const schema2 = `

@@ -139,10 +139,16 @@ func (b *Box) settle(j *job, v verdict) {
 	if !v.pause.IsZero() {
 		b.pause(&j.row, v.pause)
 	}
+	waiting := j.waiting()
 	err := b.insist(j.commit, func(tx *store.Tx) error {
 		r, err := b.held(tx, j)
 		if err != nil {
 			return err
+		}
+		for _, f := range waiting { // it did not depart; the next try finds the same bytes
+			if _, err := f.store(tx, j.id); err != nil {
+				return err
+			}
 		}
 		return b.apply(tx, r, j, v)
 	})
@@ -316,6 +322,9 @@ func (b *Box) redact(tx *store.Tx, r *row, req any) ([]contracts.Sum, error) {
 	}
 	r.redacted = true
 	if _, err := tx.Exec(`UPDATE outbox_request SET request = ? WHERE n = ?`, sealed, r.n); err != nil {
+		return nil, fmt.Errorf("redact request: %w", err)
+	}
+	if _, err := tx.Exec(`DELETE FROM outbox_slim WHERE n = ?`, r.n); err != nil {
 		return nil, fmt.Errorf("redact request: %w", err)
 	}
 	sums, err := heldSums(tx, r.id)
