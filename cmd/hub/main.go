@@ -36,6 +36,8 @@ type commands struct {
 	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the evidence."`
 	Evidence evidenceCmd `cmd:"" help:"Export what a ticket or a case can prove, and verify such a folder without a hub."`
 	PEC      pecCmd      `cmd:"" help:"Look at PEC messages."`
+	Backup   backupCmd   `cmd:"" help:"Back up a hub while it serves: database, proofs, manifest."`
+	Restore  restoreCmd  `cmd:"" help:"Verify a backup and put it in place, or only verify it (-check)."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the configuration file."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -63,7 +63,8 @@ type Options struct {
 
 // A Ledger appends to the chain of one store. It is safe for concurrent use, and has nothing to close.
 type Ledger struct {
-	st     *store.Store
+	st     *store.Store // nil where a copy is read
+	db     reading
 	clock  contracts.Clock
 	log    *slog.Logger
 	signer *signer
@@ -72,6 +73,11 @@ type Ledger struct {
 	all    bool // flush every entry
 
 	sweep sync.RWMutex // Verify and Export share it, Drop has it alone
+}
+
+// reading is the database that the chain is read from: the store, or a copy of one.
+type reading interface {
+	Read(ctx context.Context, fn func(*store.View) error) error
 }
 
 func schema() []string {
@@ -93,7 +99,7 @@ func Open(ctx context.Context, st *store.Store, cfg Config, opt Options) (*Ledge
 	if err := cfg.Validate(); err != nil {
 		return nil, &contracts.Error{Kind: contracts.Invalid, Operation: "open ledger", Err: err}
 	}
-	l := &Ledger{st: st, clock: opt.Clock, log: opt.Log, all: cfg.Flush == FlushAll}
+	l := &Ledger{st: st, db: st, clock: opt.Clock, log: opt.Log, all: cfg.Flush == FlushAll}
 	if l.clock == nil {
 		l.clock = contracts.SystemClock{}
 	}
@@ -110,13 +116,8 @@ func Open(ctx context.Context, st *store.Store, cfg Config, opt Options) (*Ledge
 	if l.signer, err = parseKey(text); err != nil {
 		return nil, contracts.Errorf(contracts.Invalid, "open ledger: ledger.key: %w", err)
 	}
-	l.keys = newKeys(l.PublicKey())
-	for _, t := range cfg.Trusted {
-		pub, err := ParsePublicKey(t)
-		if err != nil {
-			return nil, contracts.Errorf(contracts.Invalid, "open ledger: ledger.trusted: %w", err)
-		}
-		l.keys[KeyID(pub)] = pub
+	if err := l.trust(cfg.Trusted); err != nil {
+		return nil, err
 	}
 	if err := st.Migrate(ctx, "ledger", schema()); err != nil {
 		return nil, err
@@ -134,6 +135,19 @@ func Open(ctx context.Context, st *store.Store, cfg Config, opt Options) (*Ledge
 		return nil, err
 	}
 	return l, nil
+}
+
+// trust takes the ledger's own key and those that signed earlier.
+func (l *Ledger) trust(earlier []string) error {
+	l.keys = newKeys(l.PublicKey())
+	for _, t := range earlier {
+		pub, err := ParsePublicKey(t)
+		if err != nil {
+			return contracts.Errorf(contracts.Invalid, "open ledger: ledger.trusted: %w", err)
+		}
+		l.keys[KeyID(pub)] = pub
+	}
+	return nil
 }
 
 // Chain is the name of the chain: random, one per store.
@@ -311,7 +325,7 @@ func (l *Ledger) Entries(ctx context.Context, q Query) ([]contracts.Entry, error
 	text += " ORDER BY seq LIMIT ?"
 	args = append(args, min(q.Max, maxPage))
 	var page []contracts.Entry
-	err := l.st.Read(ctx, func(v *store.View) error {
+	err := l.db.Read(ctx, func(v *store.View) error {
 		rows, err := v.Query(text, args...)
 		if err != nil {
 			return err

@@ -205,7 +205,7 @@ type snapshot struct {
 }
 
 func (l *Ledger) snapshot(ctx context.Context) (snap snapshot, err error) {
-	err = l.st.Read(ctx, func(v *store.View) error {
+	err = l.db.Read(ctx, func(v *store.View) error {
 		snap = snapshot{}
 		rows, err := v.Query("SELECT id, day, first, prev, before, dropped, head FROM ledger_segment ORDER BY id")
 		if err != nil {
@@ -254,9 +254,15 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 	l.sweep.RLock()
 	defer l.sweep.RUnlock()
 	v := newVerifier(l.chain, l.keys)
-	file, remembered, err := l.st.HeadFile() // before the snapshot, so that it cannot be ahead of it
-	if err != nil {
-		return v.Report, err
+	var (
+		file       store.Head
+		remembered bool
+	)
+	if l.st != nil {
+		var err error
+		if file, remembered, err = l.st.HeadFile(); err != nil { // before the snapshot, so that it cannot be ahead of it
+			return v.Report, err
+		}
 	}
 	if remembered {
 		v.watch = file
@@ -347,7 +353,7 @@ type row struct {
 
 // page reads entries of which the sequence numbers lie in (after, last].
 func (l *Ledger) page(ctx context.Context, after, last uint64) (page []row, err error) {
-	err = l.st.Read(ctx, func(v *store.View) error {
+	err = l.db.Read(ctx, func(v *store.View) error {
 		page = page[:0]
 		rows, err := v.Query("SELECT seq, segment, ref, op, kase, sum, data FROM ledger_entry WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
 			int64(after), int64(last), maxPage)
