@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // The IMAP library serves no QUOTA (RFC 9208) and can be taught no command. So the mock sits between it and the network: it
@@ -137,7 +139,7 @@ func (c *line) own(text string) bool {
 const quotaRoot = `"User quota"`
 
 func (c *line) quota(s *session, tag, name, args string) {
-	_ = s.command("quota", func(bool) error {
+	err := s.command("quota", func(bool) error {
 		arg := strings.Trim(strings.TrimSpace(args), `"`)
 		used, limit := s.m.Used(s.account)
 		var out strings.Builder
@@ -165,6 +167,9 @@ func (c *line) quota(s *session, tag, name, args string) {
 		c.say(out.String() + tag + " " + answer + "\r\n")
 		return nil
 	})
+	if e := new(imap.Error); errors.As(err, &e) { // a fault answered instead
+		c.say(fmt.Sprintf("%s NO [%s] %s\r\n", tag, e.Code, e.Text))
+	}
 }
 
 func (c *line) say(text string) { _, _ = (*c.conn.Load()).Write([]byte(text)) } // whether anybody listens shows at the next read

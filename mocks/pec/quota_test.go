@@ -49,7 +49,11 @@ func TestQuotaIsToldAsTheRulesHaveIt(t *testing.T) {
 	if err := c.SetQuota(roots[0].Root, map[imap.QuotaResourceType]int64{imap.QuotaResourceStorage: 1}).Wait(); err == nil {
 		t.Error("the client sets its own quota")
 	}
-	if n := b.Sent("pec imap quota"); n != 5 {
+	b.Inject(lab.Fault{Match: "pec imap quota", Times: 1, Do: lab.Status, Status: 503})
+	if _, err := c.GetQuotaRoot("INBOX").Wait(); err == nil {
+		t.Error("a fault was not answered")
+	}
+	if n := b.Sent("pec imap quota"); n != 6 {
 		t.Errorf("the journal counts %d", n)
 	}
 	free := login(t, b, m.Accounts()[1])

@@ -189,7 +189,7 @@ func (s *submitter) Data(r io.Reader) error {
 	f, faulty := s.open.Fault()
 	if !faulty {
 		if story := s.atDot(raw); story != "" {
-			f, faulty = lab.Fault{Do: lab.Misdeed(story)}, true
+			f = lab.Fault{Do: lab.Misdeed(story)}
 			s.open.Afflict(f)
 		}
 	}
