@@ -73,6 +73,11 @@ type Validator interface{ Validate() error }
 // bytes made from it are erased; their digests stay.
 type Redactor interface{ Redacted() (any, bool) }
 
+// A Slimmer is a request with bytes that only its carrying out needs, such as a message's files. Slim gives a copy without
+// them (and true), or the request itself and false where there are none. Folds may be given the copy, since many events
+// bear on one request; where it is also a Redactor, the redacted form of the copy must be that of the request.
+type Slimmer interface{ Slim() (any, bool) }
+
 // An OpInfo is an operation without its types: what the hub, the API and the configuration need to know of it.
 type OpInfo struct {
 	Name   string // "domicile.lookup": need, dot, verb. Stable: it stands in URLs, metrics, ledger and configuration.

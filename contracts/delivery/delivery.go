@@ -179,10 +179,31 @@ func (m Message) Redacted() (any, bool) {
 	m.Subject = contracts.Private{}
 	files := make([]Attachment, len(m.Attachments))
 	for i, a := range m.Attachments {
-		files[i] = Attachment{Name: a.Name, MediaType: a.MediaType, Digest: contracts.SumOf(a.Content.Reveal())}
+		files[i] = Attachment{Name: a.Name, MediaType: a.MediaType, Digest: a.sum()}
 	}
 	m.Attachments = files
 	return m, true
+}
+
+// Slim gives a message with files without their contents; their digests take their place.
+func (m Message) Slim() (any, bool) {
+	if len(m.Attachments) == 0 {
+		return m, false
+	}
+	files := make([]Attachment, len(m.Attachments))
+	for i, a := range m.Attachments {
+		files[i] = Attachment{Name: a.Name, MediaType: a.MediaType, Digest: a.sum()}
+	}
+	m.Attachments = files
+	return m, true
+}
+
+// sum is the digest of the contents, also where they are gone.
+func (a Attachment) sum() contracts.Sum {
+	if !a.Digest.IsZero() {
+		return a.Digest
+	}
+	return contracts.SumOf(a.Content.Reveal())
 }
 
 // A Status is where one recipient stands.

@@ -117,6 +117,31 @@ func TestMessageNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Folds are spared the files; and what is erased in the end is the same, whichever form it is made from.
+func TestSlimIsTheMessageWithoutItsFiles(t *testing.T) {
+	m := message(t)
+	m.Secret = true
+	v, had := m.Slim()
+	slim := v.(delivery.Message)
+	if !had || len(slim.Attachments[0].Content.Reveal()) != 0 || slim.Attachments[0].Digest != contracts.SumOf(m.Attachments[0].Content.Reveal()) {
+		t.Errorf("the file: %v", slim.Attachments)
+	}
+	if len(m.Attachments[0].Content.Reveal()) == 0 || slim.Text.Reveal() != m.Text.Reveal() {
+		t.Error("the message itself was changed, or its text is missing")
+	}
+	want, _ := m.Redacted()
+	got, _ := slim.Redacted()
+	a, aerr := contracts.Encode(want)
+	b, berr := contracts.Encode(got)
+	if aerr != nil || berr != nil || !bytes.Equal(a, b) {
+		t.Error("the redacted forms differ")
+	}
+	m.Attachments = nil
+	if _, had := m.Slim(); had {
+		t.Error("a message without files was made slim")
+	}
+}
+
 func TestRedactedKeepsDigestsOnly(t *testing.T) {
 	m := message(t)
 	if _, had := m.Redacted(); had {

@@ -29,6 +29,14 @@ type letter struct {
 	File    []byte `json:"file,omitempty"`
 }
 
+func (l letter) Slim() (any, bool) {
+	if len(l.File) == 0 {
+		return l, false
+	}
+	l.File = nil
+	return l, true
+}
+
 type letterProof struct {
 	Phase string   `json:"phase"`
 	Seen  []string `json:"seen"`

@@ -75,6 +75,7 @@ func TestAFoldIsSparedWhatOnlyTheSendingNeeds(t *testing.T) {
 				folded = append(folded, p)
 				return so, contracts.Move{To: contracts.StateDone}, nil
 			}))
+			r.desk.ops[opParcel.Name] = opParcel.OpInfo
 			r.desk.bind("pec", b)
 			r.open().start()
 			id := r.submit(newCall(opParcel, "k", c.req)).ID
