@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +68,9 @@ func TestAFoldIsSparedWhatOnlyTheSendingNeeds(t *testing.T) {
 			r.cfg.Retention = 24 * time.Hour
 			var folded []parcel
 			b, _ := says(opParcel, func(ctx context.Context, _ int, p parcel) (reply, error) {
-				equal(t, "sent", fmt.Sprint(p), fmt.Sprint(c.req))
+				if p.To == "a" {
+					equal(t, "sent", p, c.req)
+				}
 				return reply{}, contracts.HoldFrom(ctx).Depart(ctx)
 			}, contracts.OnEvent(opParcel, func(p parcel, so reply, e contracts.Event) (reply, contracts.Move, error) {
 				folded = append(folded, p)
@@ -105,7 +106,11 @@ func TestAFoldIsSparedWhatOnlyTheSendingNeeds(t *testing.T) {
 				t.Error("the same request under the same key is another ticket")
 			}
 			r.clock.Advance(48 * time.Hour)
-			r.until("it is deleted after its retention", func() bool { return r.slims() == 0 })
+			r.stop()
+			r.start()
+			r.submit(newCall(opParcel, "another", parcel{To: "b"})) // whose answer comes after the sweep
+			r.quiet()
+			equal(t, "slim requests after the retention", r.slims(), 0)
 		})
 	}
 }
