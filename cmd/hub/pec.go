@@ -19,6 +19,7 @@ import (
 
 type pecCmd struct {
 	Inspect pecInspectCmd `cmd:"" help:"Read PEC message files, and tell what they say and whether they can be believed. Needs no configuration."`
+	Plan    planCmd       `cmd:"" help:"Foretell whether a role's mailboxes can carry a number of messages by an instant, and what would help."`
 }
 
 // maxInspected is the largest file that is read: more than any provider takes, half as much again for its encoding.
