@@ -239,12 +239,16 @@ func (r *Runner) hear(e contracts.Event) (fresh bool) {
 // fold moves a ticket by an event, twice, since a fold that is not pure gives two answers.
 func (r *Runner) fold(tk *ticket, e contracts.Event) {
 	e.Owner = tk.pub.Owner
-	first, move, err := tk.binding.Fold(tk.req, tk.stored(), e)
+	req := tk.req
+	if with, ok := req.(contracts.Slimmer); ok { // as a hub may
+		req, _ = with.Slim()
+	}
+	first, move, err := tk.binding.Fold(req, tk.stored(), e)
 	if err != nil {
 		r.fault(fmt.Errorf("fold %s: %w", e.Kind, err))
 		return
 	}
-	again, _, _ := tk.binding.Fold(tk.req, tk.stored(), e)
+	again, _, _ := tk.binding.Fold(req, tk.stored(), e)
 	a, err := contracts.Encode(first)
 	b, berr := contracts.Encode(again)
 	if err != nil || berr != nil || !bytes.Equal(a, b) {

@@ -56,12 +56,15 @@ func TestAFoldIsSparedWhatOnlyTheSendingNeeds(t *testing.T) {
 		req, folds, late parcel
 		slims            int
 	}{
-		{"large", parcel{To: "a", Content: content}, parcel{To: "a", Digest: digest}, parcel{To: "a", Digest: digest}, 1},
 		{
-			"large and secret", parcel{To: "a", Content: content, Secret: true}, parcel{To: "a", Digest: digest, Secret: true},
-			parcel{Digest: digest, Secret: true}, 0,
+			rule: "large", req: parcel{To: "a", Content: content},
+			folds: parcel{To: "a", Digest: digest}, late: parcel{To: "a", Digest: digest}, slims: 1,
 		},
-		{"small", parcel{To: "a"}, parcel{To: "a"}, parcel{To: "a"}, 0},
+		{
+			rule: "large and secret", req: parcel{To: "a", Content: content, Secret: true},
+			folds: parcel{To: "a", Digest: digest, Secret: true}, late: parcel{Digest: digest, Secret: true},
+		},
+		{rule: "small", req: parcel{To: "a"}, folds: parcel{To: "a"}, late: parcel{To: "a"}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			r := newRig(t)
