@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"raccordo/adapters/pec"
 	"raccordo/contracts"
 	"raccordo/hub"
 	"raccordo/hub/evidence"
@@ -165,7 +167,22 @@ func publicKey(s string) (ed25519.PublicKey, error) {
 }
 
 // schemes are those whose receipts this program can read.
-func schemes(roots string) (map[string]evidence.Scheme, error) {
-	_ = roots
-	return map[string]evidence.Scheme{}, nil
+func schemes(file string) (map[string]evidence.Scheme, error) {
+	roots, err := x509.SystemCertPool()
+	if file != "" {
+		roots, err = x509.NewCertPool(), nil
+		pem, unread := os.ReadFile(file)
+		if unread != nil {
+			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %w", unread)
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %s holds no PEM certificate", file)
+		}
+	}
+	if err != nil {
+		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
+	}
+	return map[string]evidence.Scheme{"PEC": {
+		Read: func(raw []byte, at time.Time) (contracts.Evidence, error) { return pec.Attest(raw, roots, at), nil },
+	}}, nil
 }

@@ -149,7 +149,8 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 	for i := range all {
 		for _, e := range story {
 			if ev, ok := contracts.EvidenceOf(e); ok && slices.Contains(e.Proof, all[i].Sum) {
-				all[i].Evidence, all[i].SignedAt = &ev, signedAt(e)
+				all[i].Evidence = &ev
+				all[i].Received, all[i].SignedAt = instants(e)
 				break
 			}
 		}
@@ -157,13 +158,15 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 	return all
 }
 
-// signedAt is when the signer says it signed, where an adapter tells it beside the evidence.
-func signedAt(e contracts.Event) time.Time {
+// instants are when the far side's mailbox had the receipt and when the signer says it signed, where an adapter tells
+// them beside the evidence.
+func instants(e contracts.Event) (received, signed time.Time) {
 	var data struct {
-		At time.Time `json:"signed_at"`
+		Received time.Time `json:"received"`
+		Signed   time.Time `json:"signed_at"`
 	}
-	_ = json.Unmarshal(e.Data, &data) // none: the document's own instant serves
-	return data.At
+	_ = json.Unmarshal(e.Data, &data) // none: other instants serve
+	return data.Received, data.Signed
 }
 
 // proof reads archived bytes to their end, where it shows that they are the ones that were kept.

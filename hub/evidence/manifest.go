@@ -70,6 +70,7 @@ type Receipt struct {
 	Kind     string              `json:"kind"`  // of the event
 	Aside    bool                `json:"aside,omitempty"`
 	Evidence *contracts.Evidence `json:"evidence,omitempty"` // what the hub found in it
+	Received time.Time           `json:"received,omitzero"`  // by the mailbox: its certificates were judged as of then
 	SignedAt time.Time           `json:"signed_at,omitzero"` // the signer's claim
 	Commands []string            `json:"commands,omitempty"` // with which to verify it without us, from the folder's root
 }

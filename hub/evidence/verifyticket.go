@@ -155,9 +155,9 @@ func (v *verifier) receipt(t *Ticket, r Receipt, raw []byte) {
 		v.fault("%s: this program cannot check the scheme %s", r.File, quoted(told.Scheme))
 		return
 	}
-	at := told.SeenAt
+	at := r.Received
 	if at.IsZero() {
-		at = v.m.Made
+		at = told.SeenAt
 	}
 	said, err := scheme.Read(raw, at)
 	if err != nil {
