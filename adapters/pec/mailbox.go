@@ -25,8 +25,6 @@ type mailbox struct {
 	gate     gate
 	provider string // who runs its server, as far as we can tell
 
-	gauge gauge
-
 	mu     sync.Mutex
 	denied time.Time     // when the password was refused; zero: it was not
 	refuse contracts.Sum // digest of the refused password

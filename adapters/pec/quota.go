@@ -3,8 +3,6 @@ package pec
 import (
 	"context"
 	"log/slog"
-	"math"
-	"sync/atomic"
 
 	"raccordo/adapters/internal/mail"
 	"raccordo/contracts"
@@ -17,15 +15,6 @@ const (
 	fillSparse = 0.85 // from here on no receipts are asked for that return the whole message
 	fillAlarm  = 0.95
 )
-
-// A gauge is how full a mailbox is, for the sending side to read at any time.
-type gauge struct{ bits atomic.Uint64 }
-
-func (g *gauge) set(fill float64) { g.bits.Store(math.Float64bits(fill)) }
-
-// fill is the share of the mailbox that was used when it was last looked at, 1 for full; 0 while that is not known. From
-// fillSparse on, small receipts are to be asked for.
-func (b *mailbox) fill() float64 { return math.Float64frombits(b.gauge.bits.Load()) }
 
 func level(fill float64) int {
 	switch {
@@ -68,15 +57,16 @@ func (s *source) measure(all bool) error {
 	}
 	if quota.Limit > 0 {
 		s.box.gate.measured(quota.Used, quota.Limit)
-		s.filled(quota.Fill())
+		s.filled(quota)
 	}
 	return nil
 }
 
-// filled notes how full the mailbox is, and tells the log when that passes a mark.
-func (s *source) filled(fill float64) {
-	was, now := level(s.box.fill()), level(fill)
-	s.box.gauge.set(fill)
+// filled tells the sending side how full the mailbox is, and the log when that passes a mark.
+func (s *source) filled(q mail.Quota) {
+	s.box.gate.measured(q.Used, q.Limit)
+	was, now := s.level, level(q.Fill())
+	s.level = now
 	if was == now {
 		return
 	}
@@ -89,5 +79,5 @@ func (s *source) filled(fill float64) {
 	case 3:
 		text, severity = "mailbox is full: receipts that do not fit are lost, make room", slog.LevelError
 	}
-	s.a.env.Log.Log(context.Background(), severity, text, "instance", s.a.env.Instance, "mailbox", s.box.Name, "percent", int(fill*100))
+	s.a.env.Log.Log(context.Background(), severity, text, "instance", s.a.env.Instance, "mailbox", s.box.Name, "percent", int(q.Fill()*100))
 }

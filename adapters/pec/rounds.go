@@ -14,6 +14,7 @@ const roundEvery = time.Hour
 // Rounds are what is done beside reading, when there is nothing to read.
 type rounds struct {
 	made      time.Time // when the hourly ones were last finished
+	failing   bool
 	seen      map[mail.Place]bool
 	purgeFrom map[string]uint32 // by folder, the UID up to which this hour's purge has looked
 }
@@ -39,7 +40,18 @@ func (s *source) makeRounds(ctx context.Context, at *places) (events []contracts
 	if err != nil && s.session.Broken() {
 		return events, err
 	}
-	return events, nil // whatever else failed is tried again at the next call, and does not stop the reading
+	s.stumbled(err) // it is tried again at the next call, and does not stop the reading
+	return events, nil
+}
+
+// stumbled logs when rounds stop or begin again to work.
+func (s *source) stumbled(err error) {
+	if failing := err != nil; failing != s.rounds.failing {
+		s.rounds.failing = failing
+		if failing {
+			s.a.env.Log.Warn("quota, receipts that were moved, or purging cannot be looked after", "instance", s.a.env.Instance, "mailbox", s.box.Name, "error", err)
+		}
+	}
 }
 
 // settle opens the first watched folder again, for the server to tell of its news.

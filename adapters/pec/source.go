@@ -76,6 +76,7 @@ type source struct {
 	down    string          // kind of the last failure; empty: the last call worked
 	absent  map[string]bool // watched folders that are not there, told of once
 	gaps    map[string]*gap // messages that another reader took away, by folder
+	level   int             // marks that the quota has passed
 	rounds  rounds
 
 	stop  chan struct{} // closed by close

@@ -189,6 +189,7 @@ first_valid_uid = 1
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = %[2]d
 mail_fsync = never
+mailbox_list_index = no
 passdb {
   driver = static
   args = password=%[3]s

@@ -6,10 +6,14 @@ import (
 	"raccordo/contracts"
 )
 
-// A Quota is how full a mailbox is, by its server's count: of bytes, or of messages where that is nearer to the limit.
+// A Quota is how full a mailbox is, in bytes by its server's count. Where the number of messages is nearer to its limit
+// than their bytes, Used stands as near to Limit as they do.
 type Quota struct {
 	Used, Limit int64
 }
+
+// perMessage is what a receipt takes, about, where a server limits only the number of messages.
+const perMessage = 32 << 10
 
 // Fill is the share that is used, 1 for full; 0 where there is no limit.
 func (q Quota) Fill() float64 {
@@ -23,33 +27,41 @@ func (q Quota) Fill() float64 {
 // limit is 0.
 func (s *Session) Quota(folder string) (Quota, error) {
 	defer s.expect(listing)()
-	var full Quota
+	var bytes, messages Quota
 	if !s.client.Caps().Has(imap.CapQuota) {
-		return full, nil
+		return bytes, nil
 	}
 	roots, err := s.client.GetQuotaRoot(folder).Wait()
 	if err != nil {
-		return full, s.fault("quota", err)
+		return bytes, s.fault("quota", err)
 	}
 	for _, root := range roots {
-		for what, r := range root.Resources {
-			q := Quota{Used: r.Usage, Limit: r.Limit}
-			switch what {
-			case imap.QuotaResourceStorage:
-				q.Used, q.Limit = q.Used<<10, q.Limit<<10 // it counts in KiB
-			case imap.QuotaResourceMessage:
-			default:
-				continue
-			}
-			if q.Limit > 0 && q.Fill() >= full.Fill() {
-				full = q
-			}
+		if r, ok := root.Resources[imap.QuotaResourceStorage]; ok && r.Limit > 0 && r.Limit < 1<<50 { // in KiB
+			bytes = fuller(bytes, Quota{r.Usage << 10, r.Limit << 10})
+		}
+		if r, ok := root.Resources[imap.QuotaResourceMessage]; ok && r.Limit > 0 && r.Limit < 1<<45 {
+			messages = fuller(messages, Quota{r.Usage * perMessage, r.Limit * perMessage})
 		}
 	}
-	return full, nil
+	switch {
+	case bytes.Limit == 0:
+		return messages, nil
+	case messages.Fill() > bytes.Fill():
+		bytes.Used = int64(messages.Fill() * float64(bytes.Limit))
+	}
+	return bytes, nil
 }
 
-// Size adds up the sizes of a folder's messages, at most 200,000 of them, for servers that count nothing themselves.
+func fuller(a, b Quota) Quota {
+	if a.Limit == 0 || b.Fill() > a.Fill() {
+		return b
+	}
+	return a
+}
+
+const maxSized = 200_000
+
+// Size adds up the sizes of a folder's messages, of 200,000 at most, for servers that count nothing themselves.
 func (s *Session) Size(folder string) (bytes int64, err error) {
 	if s.Has(string(imap.CapStatusSize)) {
 		defer s.expect(listing)()
@@ -61,12 +73,13 @@ func (s *Session) Size(folder string) (bytes int64, err error) {
 			return *data.Size, nil
 		}
 	}
-	if _, err := s.Examine(folder); err != nil {
+	f, err := s.Examine(folder)
+	if err != nil || f.Messages == 0 {
 		return 0, err
 	}
 	defer s.expect(listing)()
 	var all imap.SeqSet
-	all.AddRange(1, 200_000)
+	all.AddRange(1, min(f.Messages, maxSized))
 	cmd := s.client.Fetch(all, &imap.FetchOptions{RFC822Size: true})
 	for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
 		m, err := msg.Collect()
