@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
@@ -91,4 +94,48 @@ func signingTime(b *testing.B, m *Mock) time.Duration {
 		}
 	}
 	return time.Since(start) / times
+}
+
+// BenchmarkFetch reads a mailbox of signed receipts in batches of 100, as a reader that starts from nothing does.
+func BenchmarkFetch(b *testing.B) {
+	bench, err := lab.New(lab.Options{Clock: lab.NewClock(time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)), Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bench.Close()
+	m := New()
+	if err := bench.Attach(m); err != nil {
+		b.Fatal(err)
+	}
+	const messages = 1000
+	raw := bytes.Repeat([]byte("X-Filler: "+strings.Repeat("x", 66)+"\r\n"), 260) // 20 KB
+	for range messages {
+		if err := m.Put(m.Accounts()[0].Address, "INBOX", raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c, err := imapclient.DialTLS(bench.Endpoint("pec", "imaps"), &imapclient.Options{TLSConfig: bench.CA().ClientTLS()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login(m.Accounts()[0].User, m.Accounts()[0].Password).Wait(); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		b.Fatal(err)
+	}
+	section := &imap.FetchItemBodySection{Peek: true}
+	b.SetBytes(int64(len(raw)))
+	b.ResetTimer()
+	for read := 0; read < b.N; {
+		from := uint32(read%messages) + 1
+		set := imap.UIDSet{{Start: imap.UID(from), Stop: imap.UID(min(from+99, messages))}}
+		got, err := c.Fetch(set, &imap.FetchOptions{BodySection: []*imap.FetchItemBodySection{section}}).Collect()
+		if err != nil {
+			b.Fatal(err)
+		}
+		read += len(got)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }

@@ -3,6 +3,8 @@ package pec
 import (
 	"net"
 	"sync"
+
+	"raccordo/mocks/lab"
 )
 
 // A connSet holds the connections that are open, so that Close can end them all.
@@ -47,13 +49,21 @@ func (s *connSet) close() {
 
 type tracked struct {
 	net.Listener
-	set *connSet
+	m       *Mock
+	service string
+	set     *connSet
 }
 
 func (l *tracked) Accept() (net.Conn, error) {
 	raw, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	for len(l.m.told("", "connect "+l.service, "", only("connreset"))) > 0 {
+		lab.Reset(raw)
+		if raw, err = l.Listener.Accept(); err != nil {
+			return nil, err
+		}
 	}
 	c := &conn{Conn: raw, set: l.set}
 	l.set.mu.Lock()

@@ -91,7 +91,7 @@ func (c *line) Read(p []byte) (int, error) {
 			}
 			c.amid = true
 		}
-		if begins && c.own(string(bytes.TrimRight(text, "\r\n"))) {
+		if begins && !c.amid && c.own(string(bytes.TrimRight(text, "\r\n"))) {
 			continue
 		}
 		c.ready = text // stands until the next read of in
@@ -105,6 +105,9 @@ func (c *line) Read(p []byte) (int, error) {
 func (c *line) own(text string) bool {
 	tag, rest, _ := strings.Cut(text, " ")
 	name, args, _ := strings.Cut(rest, " ")
+	if tag == "" {
+		return false
+	}
 	switch strings.ToUpper(name) {
 	case "CAPABILITY", "LOGIN", "AUTHENTICATE":
 		c.caps.Store(true)

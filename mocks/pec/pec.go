@@ -206,7 +206,7 @@ func (m *Mock) listen(b *lab.Bench) error {
 		if err != nil {
 			return fmt.Errorf("pec: attach: %w", err)
 		}
-		l = &tracked{Listener: l, set: &m.conns}
+		l = &tracked{Listener: l, m: m, service: s.name, set: &m.conns}
 		switch {
 		case s.imap:
 			l = &lines{Listener: l, m: m, tls: cert, implicit: s.implicit}

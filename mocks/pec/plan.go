@@ -150,6 +150,8 @@ func (s *submission) story(r recipient, add func(time.Duration, step)) {
 	case "timeout24":
 		add(12*time.Hour, first)
 		add(24*time.Hour, second)
+	case "only24":
+		add(24*time.Hour, second)
 	case "late":
 		add(24*time.Hour, second)
 		add(30*time.Hour, deliver)

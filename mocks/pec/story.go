@@ -9,7 +9,7 @@ import (
 // A Scope is what a story is about.
 type Scope string
 
-// The scopes. A label of a recipient tells any of them but [InSession].
+// The scopes. A label of a recipient tells any of them but [InSession] and [OnConnect].
 const (
 	OfRecipient Scope = "recipient" // what becomes of one recipient
 	OfMessage   Scope = "message"   // which receipts a message yields, and when
@@ -17,6 +17,7 @@ const (
 	OfMailbox   Scope = "mailbox"   // what befalls the sender's mailbox after the message was taken
 	OnWire      Scope = "wire"      // the submission on the wire; by a label: the first attempt alone
 	InSession   Scope = "session"   // one IMAP command
+	OnConnect   Scope = "connect"   // one connection, of either protocol
 )
 
 // A Story is one thing that may happen otherwise than well. Its name is the first dot-separated label of a recipient's local
@@ -41,6 +42,7 @@ var storyList = sync.OnceValue(func() []Story {
 		{"slow", OfRecipient, "delivered after 3 hours", true},
 		{"timeout12", OfRecipient, "the 12-hour notice, delivered at 15 hours", true},
 		{"timeout24", OfRecipient, "the notices of 12 and 24 hours, never delivered", true},
+		{"only24", OfRecipient, "the 24-hour notice alone, never delivered: taken in charge, and lost", true},
 		{"late", OfRecipient, "the 24-hour notice alone, delivered at 30 hours", true},
 		{"never", OfRecipient, "accepted, then silence", true},
 		{"errafter", OfRecipient, "delivered, and an hour later a delivery error", true},
@@ -108,6 +110,8 @@ var storyList = sync.OnceValue(func() []Story {
 		{"cutbefore", OnWire, "the connection is cut after the dot: nothing taken", true},
 		{"cutafter", OnWire, "the connection is cut after the dot: taken", true},
 		{"lateanswer", OnWire, "taken, and 250 comes half a second of real time later", true},
+
+		{"connreset", OnConnect, "the connection is reset as it comes", true},
 
 		{"imapdrop", InSession, "the connection is cut, nothing done", true},
 		{"imaplost", InSession, "the connection is cut after the work", true},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/mail"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,7 @@ func expected() map[string]string {
 		"slow":            plain,
 		"timeout12":       "accettazione/nessuno; preavviso-errore-consegna/altro R; avvenuta-consegna/nessuno R",
 		"timeout24":       "accettazione/nessuno; preavviso-errore-consegna/altro R; preavviso-errore-consegna/altro R",
+		"only24":          "accettazione/nessuno; preavviso-errore-consegna/altro R",
 		"late":            "accettazione/nessuno; preavviso-errore-consegna/altro R; avvenuta-consegna/nessuno R",
 		"never":           "accettazione/nessuno",
 		"errafter":        "accettazione/nessuno; avvenuta-consegna/nessuno R; errore-consegna/altro R",
@@ -154,7 +156,7 @@ func expected() map[string]string {
 func TestEveryStoryAsALabelAsAnOrderAndOverHTTP(t *testing.T) {
 	want := expected()
 	for _, s := range Stories() {
-		if s.Scope == OnWire || s.Scope == InSession || s.Name == "huge" || s.Name == "bounce" { // these have tests of their own
+		if s.Scope == OnWire || s.Scope == InSession || s.Scope == OnConnect || s.Name == "huge" || s.Name == "bounce" { // these have tests of their own
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
@@ -269,4 +271,22 @@ func desk(t *testing.T, b *lab.Bench, method, what, body string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(out)
+}
+
+func TestThePackageDocumentNamesEveryStory(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.FieldsFunc(string(doc), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9') })
+	for _, s := range Stories() {
+		if !slices.Contains(words, s.Name) {
+			t.Errorf("%s is missing", s.Name)
+		}
+	}
+	for _, p := range Profiles() {
+		if !strings.Contains(string(doc), p.Name) {
+			t.Errorf("%s is missing", p.Name)
+		}
+	}
 }

@@ -197,6 +197,24 @@ func TestStoriesOfSessionsStrikeByOrder(t *testing.T) {
 	}
 }
 
+func TestAConnectionIsResetByOrder(t *testing.T) {
+	b, m := bench(t)
+	if err := m.Order(Order{Story: "connreset", Times: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := dialAs(b, m.Accounts()[0]); err == nil {
+		c.Close()
+		t.Error("the SMTP connection stood")
+	}
+	if c, err := imapclient.DialTLS(b.Endpoint("pec", "imaps"), &imapclient.Options{TLSConfig: b.CA().ClientTLS()}); err == nil {
+		if c.WaitGreeting() == nil {
+			t.Error("the IMAP connection stood")
+		}
+		c.Close()
+	}
+	send(t, b, m, "a@x", "rossi@pec.cittadini.test")
+}
+
 func TestConditionsOfAMailboxAreItsOwn(t *testing.T) {
 	b, m := bench(t)
 	one, other := m.Accounts()[0], m.Accounts()[1]
