@@ -291,16 +291,16 @@ func (f *Feed) fold(tx *store.Tx, instance string, seq int64, r *record) error {
 
 // insert keeps an event and gives its number; zero when it is known already.
 func insert(tx *store.Tx, r *record, now time.Time) (seq int64, err error) {
-	err = tx.QueryRow(`INSERT INTO feed_event (source, id, kind, ref, subject, owner, at, kept, place, reason, proof, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id) DO NOTHING RETURNING seq`,
-		r.Source, r.ID, r.Kind, r.Ref, r.Subject, r.Owner, nanos(r.At), nanos(now), r.place, r.reason, r.proof, r.sealed).Scan(&seq)
-	if noRows(err) {
-		return 0, nil
-	}
+	res, err := tx.Exec(`INSERT INTO feed_event (source, id, kind, ref, subject, owner, at, kept, place, reason, proof, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, id) DO NOTHING`,
+		r.Source, r.ID, r.Kind, r.Ref, r.Subject, r.Owner, nanos(r.At), nanos(now), r.place, r.reason, r.proof, r.sealed)
 	if err != nil {
 		return 0, fmt.Errorf("keep event: %w", err)
 	}
-	return seq, nil
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return 0, err
+	}
+	return res.LastInsertId()
 }
 
 func setCursor(tx *store.Tx, o origin, next contracts.Cursor) error {
