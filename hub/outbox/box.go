@@ -86,7 +86,8 @@ type Box struct {
 
 	bell chan struct{} // something may be due; the rows say what
 	busy atomic.Int64  // promises in the making, claims and exchanges: not quiet
-	gen  atomic.Uint64 // raised by whatever raises or lowers busy
+	gen  atomic.Uint64 // raised by whatever raises or lowers busy, or changes what is due
+	turn atomic.Uint32 // counts the dispatcher's looks
 	open atomic.Int64  // unsettled tickets
 
 	mu      sync.Mutex

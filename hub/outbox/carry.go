@@ -15,28 +15,29 @@ var (
 	errDrained = fmt.Errorf("the hub is shutting down: %w", context.Canceled)
 )
 
-// carry does one job and settles it.
-func (b *Box) carry(ctx context.Context, j *job) {
+// carry does one job and settles it. It gives the job that this worker goes on with, if there is one.
+func (b *Box) carry(ctx context.Context, j *job) (next *job) {
 	switch {
 	case j.list != nil:
 		b.carryLot(ctx, j)
 	case j.state == contracts.StateUncertain:
 		b.ask(ctx, j)
 	default:
-		b.carryOne(ctx, j)
+		return b.carryOne(ctx, j)
 	}
+	return nil
 }
 
 // carryOne makes one exchange for one ticket.
-func (b *Box) carryOne(ctx context.Context, j *job) {
+func (b *Box) carryOne(ctx context.Context, j *job) (next *job) {
 	c, bind, err := b.ready(j)
 	if err != nil {
 		b.settle(j, b.cannot(j, err))
-		return
+		return nil
 	}
 	if bind.Do == nil { // its list form has gone, or there never was another
 		b.settle(j, b.cannot(j, errNoForm))
-		return
+		return nil
 	}
 	if j.place != nil {
 		ctx = contracts.WithPlace(ctx, j.place.Name)
@@ -45,16 +46,16 @@ func (b *Box) carryOne(ctx context.Context, j *job) {
 	if j.place != nil { // it is free before the answer is stored
 		j.place.used = err == nil || !b.desk.Refused(err)
 		j.place.release()
-		b.ring()
 	}
 	if err != nil && contracts.KindOf(err) == contracts.Internal && j.trail.sent() {
 		j.row.departed = j.effect == contracts.Write // what is our own fault says nothing of what has left
 	}
 	v := b.judge(&j.row, c, bind, answer, err, j.departed.Load())
-	if j.place != nil {
-		v = b.spread(j, v, err)
+	if j.place == nil {
+		b.settle(j, v)
+		return nil
 	}
-	b.settle(j, v)
+	return b.goOn(j, b.spread(j, v, err), bind)
 }
 
 var errNoForm = errors.New("the instance has no form in which to ask for one alone")

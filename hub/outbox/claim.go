@@ -27,6 +27,7 @@ type job struct {
 	frozen                      []*frozen // kept, and stored when it departs
 	list                        *lot      // a list: row holds its id, op and instance
 	place                       *place
+	runs                        int // pooled tickets that its worker had before it, in a row
 	cancel                      context.CancelCauseFunc
 	commit                      context.Context // outlives the exchange: what became of it can still be stored
 	began, seen                 time.Duration   // monotonic: its start, and the last sign of life that was stored
@@ -107,7 +108,8 @@ func (b *Box) survey(q store.Querier, now int64, max int) (p *plan, err error) {
 		return p, err
 	}
 	paused := b.pauses()
-	for _, g := range groups {
+	for i := range groups {
+		g := groups[(i+int(b.turn.Load()))%len(groups)] // none is always asked first, whose mailboxes others share
 		if until, ok := paused[pauseKey(g.op, g.at)]; ok {
 			p.note(until)
 			continue

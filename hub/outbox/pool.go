@@ -183,3 +183,79 @@ func (b *Box) shun(n int64, refused bool) int {
 	b.shunned[n]++
 	return b.shunned[n]
 }
+
+// maxRuns bounds how many tickets one worker takes in a row, so that a mailbox that serves two pools serves both.
+const maxRuns = 32
+
+// goOn commits a verdict on a pooled ticket and claims, in the same commit, the next of its pool, where a place is free
+// for it: its own, which was given back, or another's.
+func (b *Box) goOn(j *job, v verdict, bind *contracts.Binding) (next *job) {
+	free := b.another(j, v, bind)
+	if free == nil {
+		b.ring() // for another pool, or to ask again when it is time
+		b.settle(j, v)
+		return nil
+	}
+	defer func() {
+		if next == nil {
+			free.release()
+		}
+	}()
+	refused := false
+	b.settleWith(j, v, func(tx *store.Tx) error {
+		next = nil
+		if refused {
+			return nil
+		}
+		got, err := b.claimNext(tx, j.grp)
+		if err != nil {
+			refused = true // the verdict must not be lost for it: once more, alone
+			return err
+		}
+		if got != nil {
+			tx.After(func() { next = got }) // and not before it is committed
+		}
+		return nil
+	})
+	if next != nil {
+		next.place, next.runs = free, j.runs+1
+	}
+	return next
+}
+
+// another takes a place for the next ticket of the job's pool; nil when there is none, or when it is the dispatcher's turn.
+func (b *Box) another(j *job, v verdict, bind *contracts.Binding) *place {
+	if b.stopping.Load() || j.runs >= maxRuns || !v.pause.IsZero() || bind.Reserve == nil || b.pausedNow(j.lane) {
+		return nil
+	}
+	g := parseGroup(j.grp)
+	free := b.place(&plan{}, g, bind, 0)
+	if free != nil && b.pausedNow(placeKey(g.op, g.at, free.Name)) {
+		free.release()
+		return nil
+	}
+	return free
+}
+
+func (b *Box) pausedNow(key string) bool {
+	now := b.clock.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.paused[key].After(now)
+}
+
+// claimNext takes the most urgent ticket of a pool that is ready, if there is one.
+func (b *Box) claimNext(tx *store.Tx, grp string) (*job, error) {
+	var (
+		c    candidate
+		lane string
+	)
+	err := tx.QueryRow(selectReady, grp, int64(never), 1).Scan(&c.rank, &c.next, &c.n, &lane)
+	if noRows(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim next: %w", err)
+	}
+	return b.claimOne(tx, c.n)
+}

@@ -134,7 +134,10 @@ func pinned(c *contracts.Call, r *row) *contracts.Call {
 }
 
 // settle commits a verdict. It tries until the store takes it, the lease is lost or Work is over.
-func (b *Box) settle(j *job, v verdict) {
+func (b *Box) settle(j *job, v verdict) { b.settleWith(j, v, nil) }
+
+// settleWith commits a verdict and what more belongs to it.
+func (b *Box) settleWith(j *job, v verdict, more func(*store.Tx) error) {
 	v = b.prepare(j, v)
 	if !v.pause.IsZero() {
 		b.pause(&j.row, v.pause)
@@ -150,7 +153,10 @@ func (b *Box) settle(j *job, v verdict) {
 				return err
 			}
 		}
-		return b.apply(tx, r, j, v)
+		if err := b.apply(tx, r, j, v); err != nil || more == nil {
+			return err
+		}
+		return more(tx)
 	})
 	if err != nil {
 		b.log.Warn("outbox: what became of a ticket could not be stored; it will be taken up again", slog.String("ticket", j.id), slog.Any("error", err))
@@ -290,8 +296,14 @@ func (b *Box) transit(tx *store.Tx, r *row, to contracts.State, who contracts.Ca
 	if err := free(tx, r.lane, r.rule, r.id); err != nil {
 		return err
 	}
-	id := r.id
-	tx.After(func() { b.ring(); b.notify(id) })
+	id, stirs := r.id, r.ordered() || to == contracts.StateQueued || to == contracts.StateUncertain || b.store.Recovered()
+	tx.After(func() {
+		b.gen.Add(1)
+		if stirs { // others may be due now, or it may be, later
+			b.ring()
+		}
+		b.notify(id)
+	})
 	if e.Phase == "" {
 		return nil
 	}

@@ -67,37 +67,57 @@ type crew struct {
 	wg     sync.WaitGroup
 }
 
-// start runs a job.
+// start runs a job, and those that its worker claims behind it.
 func (w *crew) start(j *job) {
 	b := w.b
-	ctx, cancel := context.WithCancelCause(w.ctx)
-	j.cancel, j.commit = cancel, w.last
-	b.mu.Lock()
-	j.seen = b.mono()
-	j.began = j.seen
-	b.jobs[j.key()] = j
-	b.mu.Unlock()
+	ctx := w.register(j)
 	end := b.begin()
 	w.wg.Add(1)
 	go func() {
 		defer w.wg.Done()
-		defer func() {
-			cancel(nil)
-			b.mu.Lock()
-			if b.jobs[j.key()] == j {
-				delete(b.jobs, j.key())
+		defer b.ring()
+		defer end()
+		if j.place == nil {
+			defer func() { <-w.tokens }()
+		}
+		for j != nil {
+			next := w.run(ctx, j)
+			if next != nil {
+				ctx = w.register(next)
 			}
-			b.mu.Unlock()
-			if j.place != nil {
-				j.place.release()
-			} else {
-				<-w.tokens
-			}
-			end()
-			b.ring()
-		}()
-		b.carry(ctx, j)
+			j = next
+		}
 	}()
+}
+
+// register lists a job among those in flight and gives it its context.
+func (w *crew) register(j *job) context.Context {
+	b := w.b
+	ctx, cancel := context.WithCancelCause(w.ctx)
+	j.cancel, j.commit = cancel, w.last
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j.seen = b.mono()
+	j.began = j.seen
+	b.jobs[j.key()] = j
+	return ctx
+}
+
+// run carries out one job.
+func (w *crew) run(ctx context.Context, j *job) (next *job) {
+	b := w.b
+	defer func() {
+		j.cancel(nil)
+		b.mu.Lock()
+		if b.jobs[j.key()] == j {
+			delete(b.jobs, j.key())
+		}
+		b.mu.Unlock()
+		if j.place != nil {
+			j.place.release()
+		}
+	}()
+	return b.carry(ctx, j)
 }
 
 // dispatch claims work for free workers and free places until ctx ends.
@@ -143,6 +163,7 @@ func (w *crew) release(n int) {
 // sort, so that another look follows at once.
 func (b *Box) pass(ctx context.Context, w *crew, room int) (used int, next int64, err error) {
 	defer b.begin()()
+	b.turn.Add(1)
 	defer func() { w.release(room) }()
 	var p *plan
 	err = b.store.Read(ctx, func(v *store.View) (err error) {
