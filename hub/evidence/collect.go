@@ -31,6 +31,9 @@ func (x *exporter) messages(ctx context.Context, t *Ticket) (secret bool, err er
 		return slices.ContainsFunc(e.Proof, func(p contracts.Sum) bool { return slices.Contains(sent, p) })
 	})
 	for _, k := range kept {
+		if k.Name != theMessage && !slices.Contains(sent, k.Sum) {
+			continue // frozen for another use, and never sent
+		}
 		m := Message{Sum: k.Sum}
 		switch {
 		case secret:
@@ -60,18 +63,22 @@ func (x *exporter) messages(ctx context.Context, t *Ticket) (secret bool, err er
 	return secret, nil
 }
 
+// theMessage is the name under which an adapter freezes the message itself; what is frozen under other names is a message
+// only if it was sent.
+const theMessage = "message"
+
 func messageName(kept string) string {
-	if kept == "message" {
+	if kept == theMessage {
 		return "message.eml"
 	}
 	return "message-" + word(kept) + ".eml"
 }
 
-// sentSums gives the digests of what attempts have sent for receipts to come, in order.
+// sentSums gives the digests of what may have left, in order.
 func sentSums(entries []contracts.Entry) (sums []contracts.Sum) {
 	for _, e := range entries {
 		for _, a := range e.Attempts {
-			if !a.RequestSum.IsZero() && !slices.Contains(sums, a.RequestSum) {
+			if a.Sent && !a.RequestSum.IsZero() && !slices.Contains(sums, a.RequestSum) {
 				sums = append(sums, a.RequestSum)
 			}
 		}
@@ -132,10 +139,7 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 		if e.Phase != contracts.PhaseEvent {
 			continue
 		}
-		for _, sum := range e.Proof {
-			if slices.Contains(sent, sum) { // the erased secret's
-				continue
-			}
+		for _, sum := range told(e, story, sent) {
 			r := Receipt{Sum: sum, Entry: e.Seq, Kind: e.Outcome, Aside: e.Reason != ""}
 			at := slices.IndexFunc(all, func(o Receipt) bool { return o.Sum == sum })
 			switch {
@@ -156,6 +160,31 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 		}
 	}
 	return all
+}
+
+// told gives the proofs of the event that an entry is about. An event that settles a ticket with a secret has an entry that
+// names the erased bytes as well; the story knows which are which, and where it is gone, what was sent is known.
+func told(e contracts.Entry, story []contracts.Event, sent []contracts.Sum) (proofs []contracts.Sum) {
+	for _, x := range story {
+		if len(x.Proof) > 0 && knows(e, x) {
+			proofs = append(proofs, x.Proof...)
+		}
+	}
+	if len(proofs) > 0 {
+		return proofs
+	}
+	for _, p := range e.Proof {
+		if !slices.Contains(sent, p) {
+			proofs = append(proofs, p)
+		}
+	}
+	return proofs
+}
+
+// knows reports whether an entry is about an event.
+func knows(e contracts.Entry, x contracts.Event) bool {
+	return e.Phase == contracts.PhaseEvent && e.Outcome == x.Kind && e.System == x.Source &&
+		!slices.ContainsFunc(x.Proof, func(p contracts.Sum) bool { return !slices.Contains(e.Proof, p) })
 }
 
 // instants are when the far side's mailbox had the receipt and when the signer says it signed, where an adapter tells

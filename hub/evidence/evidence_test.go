@@ -136,6 +136,37 @@ func TestNoExportHoldsASecret(t *testing.T) {
 	}
 }
 
+// What is frozen beside the message, such as a mark of when it left again, is neither message nor receipt, also when the
+// event that settles the ticket erases it.
+func TestOtherFrozenBytesAreNoMessages(t *testing.T) {
+	mark := evidence.Frozen{Name: "resent", Bytes: []byte("2026-03-01T23:00:00Z"), Sum: contracts.SumOf([]byte("2026-03-01T23:00:00Z"))}
+	for name, secret := range map[string]bool{"open": false, "secret": true} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			id := d.send("k1", "P-1", letter)
+			message := d.frozen[id][0]
+			d.frozen[id] = append(d.frozen[id], mark)
+			d.secrets[id] = secret
+			d.hear(id, "pec.accettazione", contracts.Evidence{Kind: contracts.SubmissionAcceptance, ID: "1"}, "")
+			if secret {
+				raw := d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1"}, "")
+				d.enter(contracts.Entry{
+					Phase: contracts.PhaseEvent, Outcome: "pec.avvenuta-consegna", Ref: id, System: "pec",
+					Proof: []contracts.Sum{contracts.SumOf(raw), message.Sum, mark.Sum},
+				})
+				delete(d.frozen, id)
+			}
+			dir := d.export(id)
+			if r := verify(t, dir, trust()); !r.OK() {
+				t.Errorf("%+v", r)
+			}
+			if strings.Contains(read(t, dir, "SHA256SUMS"), "resent") {
+				t.Error("the mark is taken for a message")
+			}
+		})
+	}
+}
+
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -118,13 +118,16 @@ func (v *voice) entry(e contracts.Entry, t Ticket) (all []line) {
 			}
 			add(a.At, words, quoted(e.System), quoted(a.Status), quoted(a.RemoteID), digest(a.RequestSum))
 		}
-		if e.Outcome == contracts.Uncertain.String() {
+		switch {
+		case e.Outcome == contracts.Uncertain.String():
 			add(e.At, "%s", v.uncertain)
-		} else if e.Outcome != "ok" {
+		case e.Outcome != "ok":
 			add(e.At, v.refused, quoted(e.Outcome))
+		case len(e.Attempts) == 0: // a doubt was resolved, or a list was answered
+			add(e.At, v.answered, quoted(e.Reason))
 		}
 	case contracts.PhaseEvent:
-		if len(receiptsOf([]contracts.Entry{e}, nil)) == 0 {
+		if !slices.ContainsFunc(t.Receipts, func(r Receipt) bool { return slices.Contains(e.Proof, r.Sum) }) {
 			add(e.At, v.event, quoted(e.System), quoted(e.Outcome))
 		}
 	}

@@ -70,10 +70,7 @@ func (v *verifier) story(t *Ticket) (story []contracts.Event) {
 		if len(e.Proof) == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(t.Entries, func(x contracts.Entry) bool {
-			return x.Phase == contracts.PhaseEvent && x.Outcome == e.Kind && x.System == e.Source &&
-				!slices.ContainsFunc(e.Proof, func(p contracts.Sum) bool { return !slices.Contains(x.Proof, p) })
-		}) {
+		if !slices.ContainsFunc(t.Entries, func(x contracts.Entry) bool { return knows(x, e) }) {
 			v.fault("%s: the ledger does not know event %d", name, e.Seq)
 		}
 	}
@@ -92,7 +89,7 @@ func (v *verifier) messages(t *Ticket) {
 				v.fault("ticket %s: the ledger does not say that the message sha256 %s was sent", t.ID, m.Sum)
 				continue
 			}
-			v.note("ticket %s: the message sha256 %s has not left yet", t.ID, m.Sum)
+			v.note("ticket %s: the ledger tells of no attempt to send the message sha256 %s: it has not left, or the hub stopped at that very moment", t.ID, m.Sum)
 		}
 		if m.File == "" {
 			continue

@@ -12,7 +12,7 @@ type voice struct {
 	file, title, columns, lacks                                         string
 	ticket, kase, state, subject, message                               string
 	attested, proof, us, entryNo, nofile                                string
-	submitted, intent, sent, unsent, uncertain, refused                 string
+	submitted, intent, sent, unsent, uncertain, answered, refused       string
 	operator, event, exported                                           string
 	aside, doubted, issuer, about, to, ordinary, end, reason, again, id string
 	states                                                              map[contracts.State]string
@@ -24,7 +24,7 @@ func voices() []*voice { return []*voice{italian(), english()} }
 
 func italian() *voice {
 	return &voice{
-		file: "cronologia.txt", title: "CRONOLOGIA DI UNA SPEDIZIONE CON VALORE LEGALE",
+		file: "cronologia.txt", title: "CRONOLOGIA DEI FATTI",
 		columns: "Una riga per fatto: ora di Roma = ora UTC | che cosa è accaduto e che cosa significa | chi lo attesta | il file che lo prova.\n" +
 			"I testi tra «virgolette» sono altrui e sono riportati come dati, con i caratteri non stampabili scritti per esteso.",
 		lacks:  "CHE COSA MANCA IN QUESTA RACCOLTA E PERCHÉ",
@@ -35,6 +35,7 @@ func italian() *voice {
 		sent:      "Tentativo attraverso %s, byte trasmessi: risposta del server %s, suo identificativo %s; ciò che è stato trasmesso ha impronta sha256 %s",
 		unsent:    "Tentativo attraverso %s, nulla di legalmente rilevante è stato trasmesso: risposta del server %s, suo identificativo %s; il testo preparato ha impronta sha256 %s",
 		uncertain: "L'esito del tentativo è incerto: solo le ricevute dicono se il messaggio è stato preso in carico. Non viene ritrasmesso alla cieca",
+		answered:  "L'esito è stato registrato (%s)",
 		refused:   "Il tentativo non è riuscito: %s",
 		operator:  "Una persona è intervenuta: %s, passaggio %s; motivo dichiarato %s",
 		event:     "Il sistema %s ha comunicato %s",
@@ -73,7 +74,7 @@ func italian() *voice {
 
 func english() *voice {
 	return &voice{
-		file: "timeline.txt", title: "TIMELINE OF A SENDING WITH LEGAL VALUE",
+		file: "timeline.txt", title: "TIMELINE OF THE FACTS",
 		columns: "One line per fact: time in Rome = time in UTC | what happened and what it means | who attests it | the file that proves it.\n" +
 			"Texts in «marks» are others' and are shown as data, with characters that cannot be printed written out.",
 		lacks:  "WHAT THIS EXPORT LACKS, AND WHY",
@@ -84,6 +85,7 @@ func english() *voice {
 		sent:      "Attempt through %s, bytes were transmitted: the server's reply %s, its identifier %s; what was transmitted has the digest sha256 %s",
 		unsent:    "Attempt through %s, nothing of legal effect was transmitted: the server's reply %s, its identifier %s; the text prepared has the digest sha256 %s",
 		uncertain: "What came of the attempt is not known: only receipts tell whether the message was taken. It is not sent again blindly",
+		answered:  "The outcome was recorded (%s)",
 		refused:   "The attempt did not succeed: %s",
 		operator:  "A person intervened: %s, move %s; stated reason %s",
 		event:     "The system %s told of %s",
