@@ -101,8 +101,17 @@ func TestAnExportVerifiesWithOpenSSLAlone(t *testing.T) {
 				t.Fatalf("%d receipts, want acceptance and delivery", len(receipts))
 			}
 			for _, receipt := range receipts {
-				if len(receipt.Commands) == 0 {
-					t.Errorf("%s: no commands", receipt.File)
+				if len(receipt.Commands) == 0 || len(receipt.Inside) != 2 {
+					t.Errorf("%s: %d commands, %d files taken out", receipt.File, len(receipt.Commands), len(receipt.Inside))
+				}
+				story, err := os.ReadFile(filepath.Join(dir, "story.json"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range receipt.Inside {
+					if !strings.Contains(string(story), f.Sum.String()) {
+						t.Errorf("%s: the adapter found another one inside", f.Path)
+					}
 				}
 				for _, command := range receipt.Commands {
 					if err := shell(t, dir, command); err != nil {

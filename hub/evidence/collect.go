@@ -127,8 +127,34 @@ func (x *exporter) receipts(t *Ticket, story []contracts.Event, secret bool) err
 		if _, err := x.out.file(r.File, func(w io.Writer) error { return x.proof(r.Sum, w) }); err != nil {
 			return fmt.Errorf("evidence export: %w", err)
 		}
+		if err := x.open(r, seen.size); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// open writes what is inside a receipt as files of their own.
+func (x *exporter) open(r *Receipt, size int64) error {
+	if size > maxOpened {
+		return nil
+	}
+	var raw bytes.Buffer
+	if err := x.proof(r.Sum, &raw); err != nil {
+		return fmt.Errorf("evidence export: %w", err)
+	}
+	for _, in := range inside(raw.Bytes()) {
+		f, err := x.out.bytes(innerName(r.File, in), in.bytes)
+		if err != nil {
+			return err
+		}
+		r.Inside = append(r.Inside, f)
+	}
+	return nil
+}
+
+func innerName(receipt string, in inner) string {
+	return strings.TrimSuffix(receipt, ".eml") + "." + in.ext
 }
 
 // receiptsOf lists the receipts that the entries name, with what the hub found in each. One that was set aside and
@@ -212,6 +238,7 @@ func (x *exporter) proof(sum contracts.Sum, w io.Writer) error {
 type scanned struct {
 	head    []byte
 	tail    []byte
+	size    int64
 	signed  bool
 	returns bool
 }
@@ -222,6 +249,7 @@ const (
 )
 
 func (s *scanned) Write(b []byte) (int, error) {
+	s.size += int64(len(b))
 	if room := scanHead - len(s.head); room > 0 {
 		s.head = append(s.head, b[:min(room, len(b))]...)
 		s.signed = signed(s.head)

@@ -9,6 +9,7 @@
 //	story.json                   the events that the hub kept
 //	message.eml                  the message as it was submitted, unless it is secret or its bytes are gone
 //	receipts/001-….eml           each receipt, byte for byte as it was fetched
+//	receipts/001-….xml, .p7s     its document and its signature, taken out for people
 //	SHA256SUMS                   the digest of every file above
 //	ledger/segment-….jsonl       the whole ledger segments in which the entries stand, with their signed heads
 //	ledger/head-….bin, .sig      each head as it was signed, and its signature, for other tools

@@ -72,6 +72,7 @@ type Receipt struct {
 	Evidence *contracts.Evidence `json:"evidence,omitempty"` // what the hub found in it
 	Received time.Time           `json:"received,omitzero"`  // by the mailbox: its certificates were judged as of then
 	SignedAt time.Time           `json:"signed_at,omitzero"` // the signer's claim
+	Inside   []File              `json:"inside,omitempty"`   // its document and its signature, taken out for people
 	Commands []string            `json:"commands,omitempty"` // with which to verify it without us, from the folder's root
 }
 

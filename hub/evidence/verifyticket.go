@@ -117,7 +117,7 @@ func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 	for i := range want {
 		have := t.Receipts[i]
 		bare := have
-		bare.File, bare.Commands = "", nil
+		bare.File, bare.Commands, bare.Inside = "", nil, nil
 		if !same(bare, want[i]) {
 			v.fault("ticket %s: receipt %d in %s is not the one of ledger and story", t.ID, i+1, manifestName)
 		}
@@ -131,6 +131,18 @@ func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 		if err != nil {
 			v.fault("%s: %v", have.File, err)
 			continue
+		}
+		var taken []File
+		for _, in := range inside(raw) {
+			taken = append(taken, File{innerName(have.File, in), int64(len(in.bytes)), contracts.SumOf(in.bytes)})
+		}
+		if !slices.Equal(have.Inside, taken) {
+			v.fault("%s: what %s says is inside is not", have.File, manifestName)
+		}
+		for _, f := range taken {
+			if v.sums[f.Path] != f.Sum {
+				v.fault("%s: is not what is inside %s", f.Path, have.File)
+			}
 		}
 		head := raw[:min(len(raw), scanHead)]
 		if !slices.Equal(have.Commands, commands(have, signed(head))) {

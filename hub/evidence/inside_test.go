@@ -1,0 +1,45 @@
+package evidence
+
+import (
+	"strings"
+	"testing"
+)
+
+const sealed = "Content-Type: multipart/signed; boundary=\"=_outer\"\r\n\r\nThis is a signed message\r\n--=_outer\r\n" +
+	"Content-Type: multipart/mixed; boundary=inner\r\n\r\n--inner\r\nContent-Type: text/plain\r\n\r\nhello\r\n" +
+	"--inner\r\nContent-Type: application/xml; name=\"daticert.xml\"\r\nContent-Transfer-Encoding: base64\r\n\r\nPGE+\r\nPC9hPg==\r\n" +
+	"--inner\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: application/xml\r\n\r\n<nested/>\r\n--inner--\r\n" +
+	"--=_outer\r\nContent-Type: application/x-pkcs7-signature; name=smime.p7s\r\nContent-Transfer-Encoding: base64\r\n\r\nMIIB\r\n--=_outer--\r\n"
+
+func TestDocumentAndSignatureAreTakenOut(t *testing.T) {
+	for _, c := range []struct{ name, raw, want string }{
+		{"a receipt", sealed, "xml:<a></a> p7s:0\x82\x01"},
+		{"no signature", strings.Replace(sealed, "application/x-pkcs7-signature", "text/plain", 1), "xml:<a></a>"},
+		{"a broken document", strings.Replace(sealed, "PGE+", "****", 1), "p7s:0\x82\x01"},
+		{"two documents", strings.Replace(sealed, "text/plain\r\n\r\nhello", "text/xml\r\n\r\n<b/>", 1), "xml:<b/> p7s:0\x82\x01"},
+		{"not signed", strings.Replace(sealed, "multipart/signed", "multipart/mixed", 1), ""},
+		{"cut short", sealed[:200], ""},
+		{"no boundary", strings.Replace(sealed, "; boundary=\"=_outer\"", "", 1), ""},
+		{"no message", "\x00", ""},
+		{"too large", sealed + strings.Repeat("x", maxOpened), ""},
+		{"a document too large", strings.Replace(sealed, "PGE+", strings.Repeat("PGE+", maxInside/3), 1), "p7s:0\x82\x01"},
+	} {
+		var have []string
+		for _, in := range inside([]byte(c.raw)) {
+			have = append(have, in.ext+":"+string(in.bytes))
+		}
+		if strings.Join(have, " ") != c.want {
+			t.Errorf("%s: have %.100q, want %q", c.name, have, c.want)
+		}
+	}
+}
+
+func FuzzInside(f *testing.F) {
+	f.Add([]byte(sealed))
+	f.Add([]byte("Content-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n--x--"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if found := inside(raw); len(found) > 2 {
+			t.Errorf("%d parts", len(found))
+		}
+	})
+}
