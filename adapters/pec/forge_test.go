@@ -137,6 +137,7 @@ type letter struct {
 	daticert string
 	name     string // Content-Type of the document's part
 	original string // postacert.eml
+	prefix   string // of the subject; empty: the type's
 	preamble string
 	text     string
 }
@@ -150,6 +151,17 @@ func receiptOf(tipo string) letter {
 
 const forgedID = "h1.abcdefghijklmnopqrstuvwxyz.1@pec.ente.test"
 
+// erroreOf is the one that goes with a type when there is no more to say.
+func erroreOf(tipo string) string {
+	switch tipo {
+	case tipoVirus:
+		return "virus"
+	case tipoRifiuto, tipoErrore, tipoPreavviso:
+		return "altro"
+	}
+	return "nessuno"
+}
+
 func xmlOf(tipo, msgid string) string {
 	consegna := ""
 	if tipo == tipoConsegna || tipo == tipoErrore || tipo == tipoPreavviso || tipo == tipoVirus {
@@ -158,14 +170,7 @@ func xmlOf(tipo, msgid string) string {
 	if tipo == tipoConsegna {
 		consegna = `<ricevuta tipo="sintetica"/>` + consegna
 	}
-	errore := "nessuno"
-	switch tipo {
-	case tipoVirus:
-		errore = "virus"
-	case tipoRifiuto, tipoErrore, tipoPreavviso:
-		errore = "altro"
-	}
-	return `<?xml version="1.0" encoding="UTF-8"?><postacert tipo="` + tipo + `" errore="` + errore + `"><intestazione><mittente>ufficio@pec.ente.test</mittente>` +
+	return `<?xml version="1.0" encoding="UTF-8"?><postacert tipo="` + tipo + `" errore="` + erroreOf(tipo) + `"><intestazione><mittente>ufficio@pec.ente.test</mittente>` +
 		`<destinatari tipo="certificato">protocollo@pec.azienda.test</destinatari><risposte></risposte><oggetto>Prova</oggetto></intestazione><dati>` +
 		`<gestore-emittente>Gestore Uno S.p.A.</gestore-emittente><data zona="+0100"><giorno>21/11/2026</giorno><ora>10:30:00</ora></data>` +
 		`<identificativo>mock1.20261121103000.00042@gestore-uno.test</identificativo><msgid>&lt;` + msgid + `&gt;</msgid>` + consegna + `</dati></postacert>`
@@ -173,6 +178,9 @@ func xmlOf(tipo, msgid string) string {
 
 // subject is the one that goes with the type.
 func (l letter) subject() string {
+	if l.prefix != "" {
+		return l.prefix + " Prova"
+	}
 	for _, p := range prefixes {
 		if p.tipo == l.tipo {
 			return p.prefix + " Prova"

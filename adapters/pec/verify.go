@@ -1,6 +1,7 @@
 package pec
 
 import (
+	"crypto/rsa"
 	_ "crypto/sha1" //nolint:gosec // G505: still signed with by real providers in December 2024
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -34,7 +35,11 @@ const (
 // Counts reports whether a message of this verdict may move a ticket.
 func (v Verdict) Counts() bool { return v == Valid || v == ValidAtSigning }
 
-const maxSignature = 256 << 10 // bytes of smime.p7s; real ones have 5 to 9 KiB
+const (
+	maxSignature    = 256 << 10 // bytes of smime.p7s; real ones have 5 to 9 KiB
+	maxCertificates = 20        // within it; real ones have two or three
+	maxKeyBits      = 8192      // of an RSA key: the work grows with its cube, and nobody else sets a limit
+)
 
 // pecPolicy is the certificate policy of PEC providers' signing certificates (AgID CA1).
 var pecPolicy = asn1.ObjectIdentifier{1, 3, 76, 16, 3, 1, 1}
@@ -76,6 +81,8 @@ func (r *reader) verify(signed, p7s []byte, from string, seen time.Time) (p proo
 	switch {
 	case err != nil:
 		return p.because(Malformed, "P7S")
+	case len(m.Certificates) > maxCertificates, slices.ContainsFunc(m.Certificates, oversized):
+		return p.because(Unverifiable, "KEY_SIZE")
 	case len(m.Content) > 0: // then its own content would be checked, not ours
 		return p.because(Malformed, "P7S_EMBEDS_CONTENT")
 	case len(m.Signers) == 0: // the library parses a signer named by key identifier as none
@@ -109,6 +116,11 @@ func (r *reader) verify(signed, p7s []byte, from string, seen time.Time) (p proo
 		return p.because(judge(err))
 	}
 	return r.trusted(p, leaf, m.Certificates, from, seen)
+}
+
+func oversized(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() > maxKeyBits
 }
 
 // whole checks digest and signature, over the bytes as they are and, for mail stored with bare line feeds, over their
