@@ -17,7 +17,7 @@ type Quirks struct {
 	NoPreamble    bool // no text before the first boundary
 	SwapParts     bool // postacert.eml before daticert.xml
 	Unquoted      bool // file names and micalg as in 2026 samples: without quotes
-	Folded        bool // micalg on a line of its own, after a trailing space
+	Folded        bool // as in 2026 samples: micalg and the signature's name bare, the line broken after a trailing space
 	BareText      bool // one text/plain part instead of the alternative
 	DateComment   bool // "Date: … +0100 (CET)"
 	ExtraHeaders  bool // X-REM-Subject and other fields to be ignored
@@ -129,13 +129,17 @@ func (s sheet) render(by *signer, how shape) ([]byte, error) {
 	s.head(&b, q)
 	s.signedType(&b, q, micalg, boundary)
 	if !q.NoPreamble {
-		b.WriteString("This is an S/MIME signed message\r\n")
+		article := "an"
+		if q.Folded {
+			article = "a" // both are on the wire
+		}
+		fmt.Fprintf(&b, "This is %s S/MIME signed message\r\n", article)
 	}
 	fmt.Fprintf(&b, "--%s\r\n", boundary)
 	b.Write(signed)
 	fmt.Fprintf(&b, "\r\n--%s\r\n", boundary)
 	name := `"smime.p7s"`
-	if q.Unquoted {
+	if q.Unquoted || q.Folded {
 		name = "smime.p7s"
 	}
 	fmt.Fprintf(&b, "Content-Type: application/%spkcs7-signature; name=%s\r\n", s.legacy(q), name)
@@ -170,7 +174,7 @@ func (d document) betrayed() document {
 
 // legacy: both names of the signature's type are on the wire; the plain form uses the older.
 func (s sheet) legacy(q Quirks) string {
-	if q.Unquoted {
+	if q.Unquoted || q.Folded {
 		return ""
 	}
 	return "x-"
@@ -199,21 +203,24 @@ func (s sheet) head(b *bytes.Buffer, q Quirks) {
 		fmt.Fprintf(b, "%s\r\n", m)
 	}
 	if q.ExtraHeaders {
-		fmt.Fprintf(b, "X-REM-Subject: REM Evidence: %s\r\nX-MLTR-Uuid: %s\r\n", foldedWords(s.subject), token(s.id))
+		if s.doc.kind == Acceptance {
+			fmt.Fprintf(b, "X-REM-Subject: %s\r\n", foldedWords("REM SubmissionAcceptance: "+s.subject))
+		}
+		fmt.Fprintf(b, "X-Lmtp-Aru-Notify-Rcpt: %s\r\nX-MLTR-Uuid: %s\r\n", s.to[0], token(s.id))
 	}
 }
 
 // signedType writes the type of the whole, and ends the header.
 func (s sheet) signedType(b *bytes.Buffer, q Quirks, micalg, boundary string) {
-	if !q.Unquoted {
+	if !q.Unquoted && !q.Folded {
 		micalg = `"` + micalg + `"`
 	}
-	fold := "\r\n "
+	before, after := "\r\n ", " "
 	if q.Folded {
-		fold = " \r\n\t"
+		before, after = " ", " \r\n\t"
 	}
-	fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/%spkcs7-signature\";%smicalg=%s; boundary=\"%s\"\r\n\r\n",
-		s.legacy(q), fold, micalg, boundary)
+	fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/%spkcs7-signature\";%smicalg=%s;%sboundary=\"%s\"\r\n\r\n",
+		s.legacy(q), before, micalg, after, boundary)
 }
 
 // mixed writes the bytes that are signed.

@@ -37,7 +37,7 @@ func (p Profile) identificativo(by provider, at time.Time, n int) string {
 
 func opec(prefix string) func(p provider, stamp string, n int) string {
 	return func(p provider, stamp string, n int) string {
-		return fmt.Sprintf("%s21010.%s.%05d.%d.1.51@%s", prefix, stamp, n, n%1000, p.domain)
+		return fmt.Sprintf("%s21010.%s.%05d.%d.1.1@%s", prefix, stamp, n, 4000+n%1000, p.domain)
 	}
 }
 
@@ -50,9 +50,11 @@ func Profiles() []Profile {
 			Certificate: SHA1, MaxProduct: 100_000_000, names: opec("opec"),
 		},
 		{
-			Name: "aruba-2026", Basis: "receipts of September 2026: SHA-256, BER, jpec identifiers, altro with 5.1.1, fields of REM, unquoted names",
+			Name: "aruba-2026", Basis: "two receipts of September 2026: SHA-256, BER, jpec identifiers, altro with 5.1.1, a field of REM, folded micalg, empty risposte, broken accents",
 			Certificate: Sound, MaxProduct: 100_000_000, names: opec("jpec"),
-			Quirks: Quirks{BER: true, OldNoDest: true, ExtraHeaders: true, Unquoted: true, Folded: true, NoPreamble: true, DateComment: true, OnlyFailed: true},
+			Quirks: Quirks{
+				BER: true, OldNoDest: true, ExtraHeaders: true, Folded: true, DateComment: true, OnlyFailed: true, NoReplyTo: true, BadAccents: true,
+			},
 		},
 		{
 			Name: "namirial", Basis: "receipts of December 2024: SHA-1; a public client: the notice of 24 hours begins with 5.4.1",
@@ -60,9 +62,9 @@ func Profiles() []Profile {
 		},
 		{
 			Name: "poste-2012", Basis: "one envelope of 2012: errore nessuno, identifiers ending in posta-certificata",
-			Certificate: SHA1, NoticeError: NoError, Quirks: Quirks{NoReplyTo: true},
+			Certificate: SHA1, NoticeError: NoError,
 			names: func(p provider, stamp string, n int) string {
-				return fmt.Sprintf("5B3F%08X.%s.posta-certificata@%s", n, stamp, p.domain)
+				return fmt.Sprintf("E82D%s.%08X.%s.8520A581.posta-certificata@%s", stamp[:4], n, stamp[6:], p.domain)
 			},
 		},
 		{

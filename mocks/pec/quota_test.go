@@ -249,7 +249,7 @@ func TestAProfileIsTheHousesManner(t *testing.T) {
 			}
 			id := m.Accepted()[0].Identificativo
 			want := map[string]string{
-				"": "mock1.20261121", "aruba-2023": "opec21010.20261121", "aruba-2026": "jpec21010.20261121", "poste-2012": "5B3F",
+				"": "mock1.20261121", "aruba-2023": "opec21010.20261121", "aruba-2026": "jpec21010.20261121", "poste-2012": "E82D2026.",
 				"namirial": "mock1.", "legalmail": "mock1.", "dovecot": "mock1.",
 			}
 			if !strings.HasPrefix(id, want[p.Name]) || !strings.HasSuffix(id, "@gestore-uno.test") {

@@ -302,10 +302,10 @@ func TestCertificateVariants(t *testing.T) {
 
 func TestQuirksChangeTheFormAndNotTheMeaning(t *testing.T) {
 	for name, q := range map[string]Quirks{
-		"no preamble": {NoPreamble: true}, "swapped parts": {SwapParts: true}, "unquoted": {Unquoted: true},
+		"no preamble": {NoPreamble: true}, "swapped parts": {SwapParts: true}, "unquoted": {Unquoted: true}, "folded": {Folded: true},
 		"bare text": {BareText: true}, "date comment": {DateComment: true}, "extra headers": {ExtraHeaders: true},
 		"no reply-to": {NoReplyTo: true}, "only failed": {OnlyFailed: true}, "ber": {BER: true}, "bad accents": {BadAccents: true},
-		"all": {NoPreamble: true, SwapParts: true, Unquoted: true, BareText: true, DateComment: true, ExtraHeaders: true, NoReplyTo: true, OldNoDest: true, OnlyFailed: true, BER: true, EncodedHashes: true, BadAccents: true},
+		"all": {NoPreamble: true, SwapParts: true, Unquoted: true, Folded: true, BareText: true, DateComment: true, ExtraHeaders: true, NoReplyTo: true, OldNoDest: true, OnlyFailed: true, BER: true, EncodedHashes: true, BadAccents: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, all := everyKind(t, WithQuirks(q))
@@ -325,12 +325,14 @@ func TestQuirksChangeTheFormAndNotTheMeaning(t *testing.T) {
 	}
 }
 
-func TestDaticertIsValidByTheGrammar(t *testing.T) {
+// grammar finds xmllint and the grammar of daticert.xml.
+func grammar(t *testing.T) (tool, dtd string) {
+	t.Helper()
 	shared := os.Getenv("RACCORDO_SHARED")
 	if shared == "" {
 		shared = filepath.Join("..", "..", "..", "shared")
 	}
-	dtd := filepath.Join(shared, "reference", "pec", "postacert.dtd")
+	dtd = filepath.Join(shared, "reference", "pec", "postacert.dtd")
 	if _, err := os.Stat(dtd); err != nil {
 		t.Skip("no reference folder: set RACCORDO_SHARED to check daticert.xml by its grammar")
 	}
@@ -338,6 +340,54 @@ func TestDaticertIsValidByTheGrammar(t *testing.T) {
 	if err != nil {
 		t.Skip("xmllint is not installed (Debian: libxml2-utils)")
 	}
+	return tool, dtd
+}
+
+// TestEveryStorysDaticertIsValidByTheGrammar: and those whose names nobody knows are not.
+func TestEveryStorysDaticertIsValidByTheGrammar(t *testing.T) {
+	tool, dtd := grammar(t)
+	b, m := bench(t)
+	c := dial(t, b, m)
+	for _, s := range Stories() {
+		if s.Scope == OnWire || s.Scope == OfMailbox || s.Name == "huge" {
+			continue
+		}
+		to := []string{s.Name + "@pec.cittadini.test", "rossi@pec.studi.test"}
+		if err := submit(c, sender, to, text(s.Name+"@x", to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Advance(48 * time.Hour)
+	dir := t.TempDir()
+	args := []string{"--noout", "--dtdvalid", dtd}
+	bad := make(map[string]string)
+	for i, raw := range inboxOf(t, b, m.Accounts()[0]) {
+		r := open(t, raw)
+		name := filepath.Join(dir, fmt.Sprintf("%03d.xml", i))
+		if err := os.WriteFile(name, r.xml, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r.cert.Tipo == "consegna-dubbia" || r.cert.Errore == "mistero" {
+			bad[name] = r.cert.Tipo
+			continue
+		}
+		args = append(args, name)
+	}
+	if len(args) < 100 || len(bad) != 2 {
+		t.Errorf("%d documents, %d that nobody knows", len(args)-3, len(bad))
+	}
+	if out, err := exec.CommandContext(t.Context(), tool, args...).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	for name, tipo := range bad {
+		if err := exec.CommandContext(t.Context(), tool, "--noout", "--dtdvalid", dtd, name).Run(); err == nil {
+			t.Errorf("the grammar knows %s", tipo)
+		}
+	}
+}
+
+func TestDaticertIsValidByTheGrammar(t *testing.T) {
+	tool, dtd := grammar(t)
 	for name, opts := range map[string][]Option{"plain": nil, "quirky": {WithQuirks(Quirks{NoReplyTo: true, OnlyFailed: true, OldNoDest: true})}} {
 		t.Run(name, func(t *testing.T) {
 			_, all := everyKind(t, opts...)
