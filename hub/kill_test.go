@@ -48,7 +48,7 @@ func child() int {
 	}
 	commit, _ := strconv.ParseUint(os.Getenv(childCommit), 10, 64)
 	flag := os.Getenv(childFlag)
-	h, err := hub.Open(ctx, cfg, adapters.Kinds(), hub.Options{BeforeCommit: func(n uint64) {
+	h, err := hub.Open(context.Background(), cfg, adapters.Kinds(), hub.Options{BeforeCommit: func(n uint64) {
 		_, err := os.Stat(flag)
 		if n == commit || flag != "" && err == nil {
 			_ = os.Remove(flag)
@@ -182,9 +182,10 @@ func (g *graveyard) live(ctx context.Context) error {
 		gone := g.gone
 		g.mu.Unlock()
 
-		lines := bufio.NewScanner(out)
+		lines, served := bufio.NewScanner(out), false
 		for lines.Scan() {
 			url := lines.Text()
+			served = true
 			g.url.Store(&url)
 		}
 		err = cmd.Wait()
@@ -193,7 +194,7 @@ func (g *graveyard) live(ctx context.Context) error {
 		g.proc = nil
 		if ctx.Err() != nil {
 			g.mu.Unlock()
-			if cmd.ProcessState.Success() { // a drain; Wait would report the context that ended it
+			if cmd.ProcessState.Success() || !served { // a drain, or it had not even begun; Wait would report the context that ended it
 				return nil
 			}
 			return err
