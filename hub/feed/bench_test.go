@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -179,8 +180,26 @@ func benchIngest(b *testing.B, file int) {
 		}
 	}
 	b.StopTimer()
-	rate := float64(events) / b.Elapsed().Seconds()
-	b.ReportMetric(rate, "events/s")
+	took := b.Elapsed()
+	b.ReportMetric(float64(events)/took.Seconds(), "events/s")
+	b.ReportMetric(floor(b, raw, events).Seconds()/took.Seconds(), "of-floor")
+}
+
+// floor is how long it takes to append the same bytes to a file, forced to the disk for each hundred.
+func floor(b *testing.B, raw []byte, n int) time.Duration {
+	f, err := os.Create(filepath.Join(b.TempDir(), "floor"))
+	check(b, err)
+	began := time.Now()
+	for i := range n {
+		_, err := f.Write(raw)
+		check(b, err)
+		if i%100 == 99 || i == n-1 {
+			check(b, f.Sync())
+		}
+	}
+	took := time.Since(began)
+	check(b, f.Close())
+	return took
 }
 
 func check(tb testing.TB, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,6 +151,58 @@ func TestASourceThatHangsLeavesTheLagOfTheOthersAsItWas(t *testing.T) {
 		}
 	}
 	stop()
+}
+
+// Fifty mailboxes with much to tell: the writer has two batches to deal with at most, so that whoever settles a ticket
+// stands behind no more than that; and one with a backlog keeps none of the others waiting until it is through.
+func TestManySourcesDoNotStampedeTheWriter(t *testing.T) {
+	r := open(t)
+	r.cfg.Batch = 10
+	r.reopen()
+	const n, each = 50, 30
+	var most, commits int
+	r.commit = func(uint64) { // on the writer's goroutine
+		commits++
+		most = max(most, r.store.Stats().Waiting)
+	}
+	all := map[string]contracts.Feeder{}
+	var begun sync.WaitGroup
+	begun.Add(n - 1)
+	for i := range n {
+		tell := each
+		if i == 0 {
+			tell = 20 * each // a backlog
+		}
+		told := 0
+		all[fmt.Sprint("box-", i)] = &source{every: time.Minute, feed: func(_ context.Context, from contracts.Cursor) (batch []contracts.Event, _ contracts.Cursor, _ error) {
+			switch {
+			case i > 0 && told == 0:
+				begun.Done()
+			case i == 0 && told == each:
+				begun.Wait()
+			}
+			for range min(each, tell-told) {
+				batch = append(batch, receipt(fmt.Sprint(i, "/", told), "t1", fmt.Append(nil, i, told)))
+				told++
+			}
+			return batch, contracts.Cursor(fmt.Sprint(told)), nil
+		}}
+	}
+	stop := r.sources(all)
+	r.asleep(n)
+	stop()
+	if most > 2 {
+		t.Errorf("%d writes waited at once, want two at most", most)
+	}
+	equal(t, "events kept", len(r.folded()), n*each+19*each)
+	var order []string // of the last event of each
+	for i, line := range r.folded() {
+		if line == fmt.Sprintf("pec 0/%d {}", 20*each-1) {
+			order = append(order, fmt.Sprint("the backlog's at ", i))
+			equal(t, "the backlog comes last", i, n*each+19*each-1)
+		}
+	}
+	equal(t, "backlogs", len(order), 1)
 }
 
 func TestAHintEndsTheWaitEarly(t *testing.T) {
