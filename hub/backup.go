@@ -43,7 +43,7 @@ func (h *Hub) Backup(ctx context.Context, order BackupOrder, progress func(backu
 	}
 	defer h.backing.Unlock()
 	out.Backup, err = backup.Make(ctx, order.Dir, backup.Source{
-		Store: h.store, Archive: h.cfg.Archive, Chain: h.ledger.Chain(), Now: h.clock.Now(), Step: h.backupStep,
+		Store: h.store, Archive: h.cfg.Archive, Chain: h.ledger.Chain(), Now: h.clock.Now(),
 	}, progress)
 	if err != nil {
 		return out, err

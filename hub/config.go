@@ -198,6 +198,7 @@ func (c *Config) validate(d *document) {
 	}
 	c.validateRoutes(d)
 	c.validateOperations(d)
+	c.validateAnchor(d)
 }
 
 var environments = []contracts.Environment{contracts.Attestazione, contracts.Collaudo, contracts.Produzione}

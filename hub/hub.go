@@ -28,6 +28,8 @@ type Options struct {
 	Clock contracts.Clock // nil: the system's
 	// Recovered lets a restored store start: no Write or Once leaves before its ticket is settled by reading.
 	Recovered bool
+	// Anchor makes the calls that send the ledger's heads away; needed to Work where ledger.anchor.to is configured.
+	Anchor Anchorer
 	// BeforeCommit, in tests, hears of each store commit just before it happens.
 	BeforeCommit func(n uint64)
 	// Free tells the free bytes of a disk; nil: asks the system.
@@ -54,9 +56,10 @@ type Hub struct {
 	submitted call.Func // Admit > outbox: what Submit does
 	meter     *meter
 
-	marks      *backup.Marks
-	backing    sync.Mutex              // held while a backup is made
-	backupStep func(step string) error // in tests
+	marks       *backup.Marks
+	backing     sync.Mutex // held while a backup is made
+	anchorer    Anchorer
+	undelivered atomic.Int64 // heads that were sent and did not arrive, since the start
 
 	working atomic.Int64 // calls under way, but for those that wait for a ticket
 	gate    sync.RWMutex // closed while a clock jumps: no call begins at one time and goes on at another
@@ -75,7 +78,7 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 		opt.Clock = contracts.SystemClock{}
 	}
 	h := &Hub{
-		cfg: cfg, log: opt.Log, clock: opt.Clock, secret: secretsFrom(cfg.Secrets),
+		cfg: cfg, log: opt.Log, clock: opt.Clock, secret: secretsFrom(cfg.Secrets), anchorer: opt.Anchor,
 		ops: map[string]*contracts.OpInfo{}, instances: map[string]*instance{},
 	}
 	h.meter = newMeter(h)
@@ -166,6 +169,9 @@ const refusalsEvery = time.Minute
 
 // Work carries out tickets and reads feeds until ctx ends; then it drains what is in flight and returns.
 func (h *Hub) Work(ctx context.Context) error {
+	if h.cfg.Ledger.Anchor.Sends() && h.anchorer == nil {
+		return contracts.Errorf(contracts.Internal, "work: ledger.anchor.to is configured, and Options.Anchor is missing")
+	}
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -192,6 +198,10 @@ func (h *Hub) Work(ctx context.Context) error {
 			run("feed "+name, func() error { return h.feed.Run(ctx, name, a) })
 		}
 	}
+	if h.cfg.Ledger.Anchor.Sends() {
+		run("anchors", func() error { return h.heedAnchors(ctx) })
+	}
+	run("days", func() error { return h.keepDays(ctx) })
 	run("refusals", func() error { return h.sumRefusals(ctx) })
 	wg.Wait()
 	return errors.Join(errs...)

@@ -46,7 +46,7 @@ var layers = []layer{
 	{"mocks/*", []string{"mocks/lab", "mocks/pdnd"}, "mocks are strangers: they share no code with us"},
 	{"mocks", []string{"mocks/*"}, "the list of mocks"},
 	{"configs", nil, "examples and their schema are data"},
-	{"cmd/hub", []string{"contracts", "hub", "hub/*", "adapters", "adapters/pec", "configs"}, "the shipped binary cannot lie: no mock is linked into it"},
+	{"cmd/hub", []string{"contracts", "hub", "hub/*", "adapters", "adapters/pec", "contracts/delivery", "configs"}, "the shipped binary cannot lie: no mock is linked into it"},
 	{"cmd/mocks", []string{"mocks", "mocks/*"}, "the bench knows nothing of the hub"},
 	{"cmd/demo/audit", []string{"mocks/*", "cmd/demo/input", anyNeed}, "what counts lost and doubled messages must not believe the hub"},
 	{"cmd/demo/input", []string{"contracts", "contracts/domicile"}, "reading a list asks nobody"},

@@ -30,6 +30,8 @@ type Operator interface {
 	Retry(ctx context.Context, id, operator, reason string) error
 	// VerifyLedger verifies the whole chain. With an error, the Report lists what was found until there.
 	VerifyLedger(ctx context.Context) (ledger.Report, error)
+	// Heads gives the signed heads of closed segments behind a number, oldest first, a page at a time.
+	Heads(ctx context.Context, after uint64) ([]ledger.Head, error)
 	// ExportLedger writes the entries of the days (UTC) from one instant's to another's, both included, with their signed
 	// heads; a zero instant: no bound.
 	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
@@ -168,6 +170,10 @@ func (h *Hub) operatorRoutes(ctx context.Context) http.Handler {
 		}
 		return verification{Report: report}, nil
 	})
+	handle("GET /ledger/heads", func(r *http.Request) (any, error) {
+		after, _ := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64) // none: from the first
+		return h.Heads(r.Context(), after)
+	})
 	mux.HandleFunc("GET /ledger/export", h.export)
 	mux.HandleFunc("POST /evidence/export", h.serveEvidence)
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { h.serveBackup(ctx, w, r) })
@@ -283,6 +289,10 @@ func (r *remote) VerifyLedger(ctx context.Context) (ledger.Report, error) {
 		return v.Report, v.Err
 	}
 	return v.Report, nil
+}
+
+func (r *remote) Heads(ctx context.Context, after uint64) (heads []ledger.Head, err error) {
+	return heads, r.call(ctx, http.MethodGet, "/ledger/heads?after="+strconv.FormatUint(after, 10), nil, &heads)
 }
 
 func (r *remote) Switches(ctx context.Context) (out []Switch, err error) {

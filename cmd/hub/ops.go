@@ -14,6 +14,7 @@ import (
 	"raccordo/adapters"
 	"raccordo/contracts"
 	"raccordo/hub"
+	"raccordo/hub/ledger"
 	"raccordo/hub/outbox"
 )
 
@@ -188,27 +189,55 @@ type ledgerCmd struct {
 }
 
 type ledgerVerifyCmd struct {
-	File string `arg:"" help:"Configuration file."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	File    string `arg:"" help:"Configuration file."`
+	Anchors string `help:"Also compare the heads with what this folder holds: anchor files, and messages and receipts (.eml) as another administrator keeps them."`
+	Roots   string `help:"With -anchors: PEM file of the authorities that sign receipts; default: those of the configured adapters."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+// An anchoredReport is what ledger verify -anchors -json prints.
+type anchoredReport struct {
+	Ledger  ledger.Report       `json:"ledger"`
+	Anchors ledger.AnchorReport `json:"anchors"`
 }
 
 func (c ledgerVerifyCmd) Run(s *session) error {
 	return with(s, c.File, func(o hub.Operator) error {
 		report, err := o.VerifyLedger(s.ctx)
-		if c.JSON {
+		if c.JSON && c.Anchors == "" {
 			return errors.Join(err, printJSON(s.out, report))
 		}
-		for _, problem := range report.Problems {
-			fmt.Fprintln(s.out, shown(problem))
+		if !c.JSON {
+			printVerified(s.out, report, err)
 		}
-		if report.More > 0 {
-			fmt.Fprintf(s.out, "and %d more\n", report.More)
+		if c.Anchors == "" {
+			return err
 		}
-		if err == nil {
-			fmt.Fprintf(s.out, "the ledger verifies: %d entries in %d segments\n", report.Entries, report.Segments)
+		cfg, loaded := hub.Load(c.File, adapters.Kinds())
+		if loaded != nil {
+			return errors.Join(err, loaded)
 		}
-		return err
+		anchored, wrong := verifyAnchors(s, o, cfg, report, c.Anchors, c.Roots)
+		if c.JSON {
+			return errors.Join(err, wrong, printJSON(s.out, anchoredReport{report, anchored}))
+		}
+		if anchored.Chain != "" {
+			printAnchors(s.out, anchored)
+		}
+		return errors.Join(err, wrong)
 	})
+}
+
+func printVerified(w io.Writer, report ledger.Report, err error) {
+	for _, problem := range report.Problems {
+		fmt.Fprintln(w, shown(problem))
+	}
+	if report.More > 0 {
+		fmt.Fprintf(w, "and %d more\n", report.More)
+	}
+	if err == nil {
+		fmt.Fprintf(w, "the ledger verifies: %d entries in %d segments\n", report.Entries, report.Segments)
+	}
 }
 
 type ledgerExportCmd struct {

@@ -30,7 +30,7 @@ func (c serveCmd) Run(s *session) (err error) {
 		return err
 	}
 	handler := c.handler(s.errOut)
-	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: slog.New(handler), Recovered: c.Recovered})
+	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: slog.New(handler), Recovered: c.Recovered, Anchor: anchorMessage})
 	if err != nil {
 		return err
 	}

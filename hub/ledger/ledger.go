@@ -35,6 +35,8 @@ type Config struct {
 	Trusted []string `yaml:"trusted"`
 	// Flush is "writes" or "all".
 	Flush string `yaml:"flush"`
+	// Anchor says where the heads of closed segments go.
+	Anchor AnchorConfig `yaml:"anchor"`
 }
 
 // Default gives the settings to start from; Key must still be named.
@@ -46,6 +48,7 @@ func (c Config) Validate() error {
 	if c.Flush != FlushWrites && c.Flush != FlushAll {
 		faults = append(faults, contracts.Faultf("flush", "want %q or %q", FlushWrites, FlushAll))
 	}
+	faults = append(faults, c.Anchor.validate()...)
 	for i, t := range c.Trusted {
 		if _, err := ParsePublicKey(t); err != nil {
 			faults = append(faults, contracts.Faultf(fmt.Sprintf("trusted[%d]", i), "%v", err))
@@ -91,6 +94,8 @@ func schema() []string {
 		CREATE INDEX ledger_ref ON ledger_entry (ref) WHERE ref <> '';
 		CREATE INDEX ledger_case ON ledger_entry (kase) WHERE kase <> '';
 		CREATE INDEX ledger_op ON ledger_entry (op) WHERE op <> '';`,
+		`
+		CREATE TABLE ledger_anchor (way TEXT PRIMARY KEY, segment INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
 	}
 }
 
