@@ -183,6 +183,31 @@ func schemes(file string) (map[string]evidence.Scheme, error) {
 		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
 	}
 	return map[string]evidence.Scheme{"PEC": {
-		Read: func(raw []byte, at time.Time) (contracts.Evidence, error) { return pec.Attest(raw, roots, at), nil },
+		Read:  func(raw []byte, at time.Time) (contracts.Evidence, error) { return pec.Attest(raw, roots, at), nil },
+		Match: matchPEC,
 	}}, nil
+}
+
+// matchPEC compares what a receipt returns with what was sent. Of a receipt "breve" the hashes are information alone: the
+// rules can be read in more than one way (pec.md section 4).
+func matchPEC(raw, message []byte) evidence.Match {
+	returned := pec.Returned(raw)
+	if returned == nil {
+		return evidence.Match{}
+	}
+	c := pec.Compare(returned, message)
+	m := evidence.Match{Result: c.Result, Fault: c.Result != pec.Match && pec.Inspect(raw, nil, time.Time{}).Ricevuta != "breve"}
+	var words []string
+	for _, w := range []struct {
+		name string
+		list []string
+	}{{"parts that differ", c.Differ}, {"header fields that differ", c.Headers}, {"hashes", c.Hashes}} {
+		if len(w.list) > 0 {
+			words = append(words, w.name+": "+strings.Join(w.list, ", "))
+		}
+	}
+	if len(words) > 0 {
+		m.Detail = "(" + strings.Join(words, "; ") + ")"
+	}
+	return m
 }

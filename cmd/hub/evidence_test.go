@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out, _ = must(t, 0, "", "evidence", "verify", dir, "-roots", roots)
-	if !strings.Contains(out, "the evidence verifies: 1 tickets, 2 receipts") {
+	if !strings.Contains(out, "the evidence verifies: 1 tickets, 2 receipts") || !strings.Contains(out, "avvenuta-consegna.eml: MATCH with") {
 		t.Errorf("%s", out)
 	}
 	var m evidence.Manifest
@@ -91,6 +92,25 @@ func TestEvidence(t *testing.T) {
 		out, _ = must(t, statusFailed, "", "evidence", "verify", again, "-roots", roots, "-json")
 		if !strings.Contains(out, `"ok": false`) {
 			t.Errorf("%s", out)
+		}
+	})
+	t.Run("another message with the same identifier", func(t *testing.T) {
+		read := func(name string) []byte {
+			b, err := os.ReadFile(filepath.Join(dir, id, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		receipt, sent := read("receipts/002-pec.avvenuta-consegna.eml"), read("message.eml")
+		if m := matchPEC(receipt, sent); m.Result != "MATCH" || m.Fault {
+			t.Errorf("%+v", m)
+		}
+		if m := matchPEC(receipt, bytes.Replace(sent, []byte("4711"), []byte("4712"), 1)); m.Result != "MISMATCH" || !m.Fault || m.Detail == "" {
+			t.Errorf("%+v", m)
+		}
+		if m := matchPEC(read("receipts/001-pec.accettazione.eml"), sent); m.Result != "" || m.Fault {
+			t.Errorf("%+v", m)
 		}
 	})
 	t.Run("no roots that would do", func(t *testing.T) {

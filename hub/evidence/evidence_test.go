@@ -202,3 +202,14 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		})
 	}
 }
+
+func TestAReceiptThatReturnsAnotherMessageIsFound(t *testing.T) {
+	d := newDesk(t)
+	id := d.send("k1", "P-1", letter)
+	d.hear(id, "pec.accettazione", contracts.Evidence{Kind: contracts.SubmissionAcceptance, ID: "1"}, "")
+	d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1"}, "returns: another")
+	r := verify(t, d.export(id), trust())
+	if len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "002-pec.avvenuta-consegna.eml: MISMATCH") {
+		t.Errorf("%q", r.Faults)
+	}
+}

@@ -204,15 +204,15 @@ func readToy(raw []byte, _ time.Time) (ev contracts.Evidence, err error) {
 func trust() evidence.Trust {
 	return evidence.Trust{Schemes: map[string]evidence.Scheme{"TOY": {
 		Read: readToy,
-		Match: func(raw, message []byte) (bool, string, error) {
+		Match: func(raw, message []byte) evidence.Match {
 			_, text, _ := strings.Cut(string(raw), "returns: ")
 			switch {
 			case text == "":
-				return false, "", nil
+				return evidence.Match{}
 			case text == contracts.SumOf(message).String():
-				return true, "", nil
+				return evidence.Match{Result: "MATCH"}
 			}
-			return true, "the text", nil
+			return evidence.Match{Result: "MISMATCH", Detail: "the text", Fault: true}
 		},
 	}}}
 }

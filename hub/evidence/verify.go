@@ -24,9 +24,16 @@ import (
 type Scheme struct {
 	// Read checks the signature of a receipt as of an instant, and tells what the receipt says.
 	Read func(raw []byte, at time.Time) (contracts.Evidence, error)
-	// Match compares what a receipt returns of a message with the bytes that were sent: found is false when it returns
-	// none. what says where they differ, and is empty when they do not. Nil: the scheme returns no messages.
-	Match func(raw, message []byte) (found bool, what string, err error)
+	// Match compares what a receipt returns of a message with the bytes that were sent. Nil: the scheme returns none.
+	Match func(raw, message []byte) Match
+}
+
+// A Match is whether a receipt returns the message that was sent.
+type Match struct {
+	Result string // MATCH, MISMATCH; empty: it returns no message
+	Detail string // where they differ, or in which form they agree
+	// Fault tells a difference that puts the evidence in doubt from one that providers may make.
+	Fault bool
 }
 
 // Trust is what a verification believes.

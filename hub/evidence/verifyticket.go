@@ -204,14 +204,12 @@ func (v *verifier) match(t *Ticket, r Receipt, raw []byte, said contracts.Eviden
 		if err != nil {
 			return // said before
 		}
-		found, what, err := scheme.Match(raw, message)
-		switch {
-		case err != nil:
-			v.note("%s: the message that it returns cannot be compared: %v", r.File, err)
-		case found && what != "":
-			v.fault("%s: MISMATCH: the message that it returns is not %s: %s", r.File, m.File, what)
-		case found:
-			v.note("%s: MATCH: it returns the message as it was sent", r.File)
+		switch found := scheme.Match(raw, message); {
+		case found.Result == "":
+		case found.Fault:
+			v.fault("%s: %s: what it returns is not %s: %s", r.File, found.Result, m.File, found.Detail)
+		default:
+			v.note("%s: %s with %s %s", r.File, found.Result, m.File, found.Detail)
 		}
 		return
 	}
