@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,12 @@ import (
 	"raccordo/hub/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "20"); err != nil { // a default: the command line comes later
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var morning = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
