@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
 	"math/big"
@@ -28,6 +29,7 @@ type house struct {
 	between    *x509.Certificate // an authority between them, where there is one
 	signer     crypto.Signer     // the leaf's key
 	pool       *x509.CertPool
+	digest     asn1.ObjectIdentifier // of what is signed; nil: SHA-256
 }
 
 // policyOID is what certificates of PEC providers are issued under.
@@ -111,6 +113,9 @@ func (h *house) sign(t testing.TB, content []byte, options ...signOption) []byte
 		t.Fatal(err)
 	}
 	sd.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
+	if h.digest != nil {
+		sd.SetDigestAlgorithm(h.digest)
+	}
 	if err := sd.AddSigner(h.leaf, h.signer, pkcs7.SignerInfoConfig{}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +131,28 @@ func (h *house) sign(t testing.TB, content []byte, options ...signOption) []byte
 		t.Fatal(err)
 	}
 	return der
+}
+
+// toBER writes every constructed value of DER with an indefinite length, certificates and signed attributes too: a reader
+// must make DER of them again.
+func toBER(t testing.TB, der []byte) []byte {
+	t.Helper()
+	var out []byte
+	for len(der) > 0 {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.IsCompound {
+			out = append(append(out, v.FullBytes[0], 0x80), toBER(t, v.Bytes)...)
+			out = append(out, 0, 0)
+		} else {
+			out = append(out, v.FullBytes...)
+		}
+		der = rest
+	}
+	return out
 }
 
 // A letter is a certified message before it is signed.

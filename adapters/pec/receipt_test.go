@@ -3,6 +3,7 @@ package pec
 import (
 	"bytes"
 	"crypto/x509"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,14 @@ func TestVerdicts(t *testing.T) {
 		{name: "another message's signature", make: func() (*house, []byte) {
 			return usual(), plain.wrap(plain.body(), usual().sign(t, []byte("another")))
 		}, verdict: BadSignature, doubt: "SIGNATURE"},
+		{name: "signed with SHA-1, as until December 2024", make: func() (*house, []byte) {
+			h := *usual()
+			h.digest = pkcs7.OIDDigestAlgorithmSHA1
+			return &h, plain.seal(t, &h)
+		}, verdict: Valid},
+		{name: "in BER with indefinite lengths, as of 2026", make: func() (*house, []byte) {
+			return usual(), plain.wrap(plain.body(), toBER(t, usual().sign(t, plain.body())))
+		}, verdict: Valid},
 		{name: "bare line feeds", make: func() (*house, []byte) { return usual(), bytes.ReplaceAll(sealed, []byte("\r\n"), []byte("\n")) }, verdict: Valid},
 		{name: "signature with its own content", make: func() (*house, []byte) {
 			body := plain.body()
@@ -238,5 +247,95 @@ func TestOtherMail(t *testing.T) {
 				t.Errorf("%s (%s) %s ref %q, want %s (%s) %s", got.kind, got.receipt.Reason, got.receipt.Verdict(), got.ref, tc.kind, tc.reason, tc.verdict)
 			}
 		})
+	}
+}
+
+func TestAnOpaqueSignatureCannotBeChecked(t *testing.T) {
+	raw := []byte("From: <" + signing + ">\r\nX-Ricevuta: accettazione\r\nContent-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+		wrapped(usual().sign(t, []byte("x"))) + "\r\n")
+	got := office(usual()).read(raw, seenAt, seenAt)
+	if got.kind != KindAnomaly || got.receipt.Verdict() != Unverifiable || got.receipt.Doubt != "OPAQUE_SIGNATURE" || got.receipt.Reason != string(noDaticert) {
+		t.Errorf("%s (%s) %s (%s)", got.kind, got.receipt.Reason, got.receipt.Verdict(), got.receipt.Doubt)
+	}
+}
+
+// Every message of ours has a Message-ID. A document without one is nobody's, unless the header names ours: then a person
+// must see it at the ticket, and nothing moves.
+func TestADocumentWithoutMessageID(t *testing.T) {
+	l := receiptOf(tipoConsegna)
+	l.daticert = swapped("<msgid>&lt;"+forgedID+"&gt;</msgid>", "")(l.daticert)
+	for rif, want := range map[string][3]string{
+		"<" + forgedID + ">":  {KindAnomaly, ReasonNoMsgID, forgedTicket},
+		"<m_1@pec.ente.test>": {KindForeign, ReasonOtherUser, ""},
+		"":                    {KindForeign, ReasonOtherUser, ""},
+	} {
+		l.rif = rif
+		got := office(usual()).read(l.seal(t, usual()), seenAt, seenAt)
+		if got.kind != want[0] || got.receipt.Reason != want[1] || got.ref != want[2] || got.receipt.Evidence.Counts {
+			t.Errorf("header %q: %s (%s) ref %q", rif, got.kind, got.receipt.Reason, got.ref)
+		}
+	}
+}
+
+// The signature covers the document: whoever changes it behind intact headers is found out, wherever he changes it.
+func TestAnAlteredDocumentIsFoundOut(t *testing.T) {
+	l := receiptOf(tipoErrore)
+	body := l.body()
+	p7s := usual().sign(t, body)
+	for _, change := range [][2]string{
+		{tipoErrore, tipoConsegna}, {"protocollo@pec.azienda.test</consegna>", "altri@pec.azienda.test</consegna>"}, {"10:30:00", "10:30:01"}, {"00042", "00043"},
+	} {
+		altered := l
+		altered.daticert = strings.ReplaceAll(l.daticert, change[0], change[1])
+		got := office(usual()).read(altered.wrap(altered.body(), p7s), seenAt, seenAt)
+		if got.receipt.Verdict() != BadSignature || got.receipt.Evidence.Counts {
+			t.Errorf("%v: %s, counts %t", change, got.receipt.Verdict(), got.receipt.Evidence.Counts)
+		}
+	}
+}
+
+// A receipt that is sent again under other headers says what it said: under headers of another kind or message it is set
+// aside, and under any others it is the same evidence.
+func TestAReplayedReceiptSaysNothingNew(t *testing.T) {
+	l := receiptOf(tipoConsegna)
+	raw := string(l.seal(t, usual()))
+	read := func(raw string) reading { return office(usual()).read([]byte(raw), seenAt, seenAt) }
+	first := read(raw)
+	for name, tc := range map[string]struct {
+		change func(string) string
+		reason string
+	}{
+		"another kind":               {swapped("X-Ricevuta: avvenuta-consegna", "X-Ricevuta: accettazione"), ReasonMismatch},
+		"another message of ours":    {swapped("Message-ID: <h1.abc", "Message-ID: <h1.xyz"), ReasonMismatch},
+		"two messages":               {swapped("MIME-Version: 1.0", "X-Riferimento-Message-ID: <h1.x.1@pec.ente.test>"), ReasonMismatch},
+		"a virus that was not there": {swapped("MIME-Version: 1.0", "X-VerificaSicurezza: errore"), ReasonMismatch},
+		"another day and addressee":  {swapped("21 Nov 2026", "22 Nov 2027", "To: ufficio@", "To: altri@", "Received: from x", "Received: from y"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := read(tc.change(raw))
+			if got.receipt.Reason != tc.reason || got.ref != forgedTicket || got.receipt.Verdict() != Valid || got.receipt.Evidence.Counts != (tc.reason == "") {
+				t.Errorf("%s (%s) ref %q, counts %t", got.kind, got.receipt.Reason, got.ref, got.receipt.Evidence.Counts)
+			}
+			if tc.reason == "" && !reflect.DeepEqual(got.receipt.Evidence, first.receipt.Evidence) {
+				t.Error("the evidence changed")
+			}
+		})
+	}
+}
+
+// A message that was cut off on its way, at whatever byte, counts for nothing.
+func TestACutReceiptNeverCounts(t *testing.T) {
+	raw := receiptOf(tipoConsegna).seal(t, usual())
+	end := bytes.LastIndex(raw, []byte("------=_Part--")) + len("------=_Part--")
+	r := office(usual())
+	for n := 0; n < end; n += 7 {
+		if got := r.read(raw[:n], seenAt, seenAt); got.receipt.Evidence.Counts {
+			t.Fatalf("cut after %d of %d bytes it counts", n, len(raw))
+		}
+	}
+	for n := end; n < len(raw); n++ { // what is missing is the last line end
+		if got := r.read(raw[:n], seenAt, seenAt); !got.receipt.Evidence.Counts {
+			t.Errorf("cut after the end it does not count: %s", got.receipt.Reason)
+		}
 	}
 }
