@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "20"); err != nil { // a default: the command line comes later
+	if err := flag.Set("rapid.checks", "12"); err != nil { // a default: the command line comes later
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
