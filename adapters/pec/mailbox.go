@@ -105,6 +105,9 @@ func (b *mailbox) opens(now time.Time) (at time.Time, why contracts.Kind) {
 	at, why = b.gate.opens(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.denied.After(now) { // the clock was set back
+		b.denied = now
+	}
 	if until := b.denied.Add(b.pause); !b.denied.IsZero() && !at.IsZero() && until.After(at) {
 		return until, contracts.Denied
 	}

@@ -18,6 +18,7 @@ type gate struct {
 	mu      sync.Mutex
 	turns   []time.Time // ends of the last rate submissions, oldest first
 	until   time.Time   // kept out until then
+	length  time.Duration
 	why     contracts.Kind
 	fails   int   // in a row
 	refused int   // messages refused for good, in a row
@@ -73,7 +74,7 @@ func (g *gate) forget(now time.Time) {
 	for len(g.turns) > 0 && now.Sub(g.turns[0]) >= minute {
 		g.turns = g.turns[1:]
 	}
-	if latest := now.Add(24 * time.Hour); g.until.After(latest) {
+	if latest := now.Add(g.length); g.until.After(latest) {
 		g.until = latest
 	}
 }
@@ -109,7 +110,8 @@ func (g *gate) shut(now time.Time, why contracts.Kind, least time.Duration) (unt
 	}
 	g.fails++
 	g.why = why
-	g.until = now.Add(max(wait, least))
+	g.length = max(wait, least)
+	g.until = now.Add(g.length)
 	return g.until, changed
 }
 

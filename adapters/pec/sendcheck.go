@@ -19,12 +19,18 @@ func blockedByProviders() []string {
 		sct shb shs sys tmp url vb vbe vbs vsmacros vxd ws wsc wsf wsh`)
 }
 
-const maxZipped = 10_000 // names looked at in one zip file
+const (
+	maxZipped   = 10_000 // names looked at in one zip file
+	maxFileName = 200    // bytes; encoded, it must fit one line of a header
+)
 
 // inspect refuses what no access point would take, before anything is stored or leaves. It names places and extensions,
 // never a file's name.
 func (a *Adapter) inspect(m delivery.Message) error {
 	for i, f := range m.Attachments {
+		if f.Name.Len() > maxFileName {
+			return contracts.Errorf(contracts.Invalid, "send: attachments[%d].name: more than %d bytes", i, maxFileName)
+		}
 		if ext := a.bad(f.Name.Reveal()); ext != "" {
 			return contracts.Errorf(contracts.Invalid, "send: attachments[%d].name: providers refuse .%s files", i, ext)
 		}
