@@ -154,7 +154,7 @@ func Unpack(r io.Reader, dir string, progress func(File)) (err error) {
 	for len(seen) < maxFiles {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return drained(in)
 		}
 		if err != nil {
 			return contracts.Errorf(contracts.Unavailable, "evidence: the export was cut short: %w", err)
@@ -171,6 +171,19 @@ func Unpack(r io.Reader, dir string, progress func(File)) (err error) {
 		progress(f)
 	}
 	return contracts.Errorf(contracts.Malformed, "evidence: the export has more than %d files", maxFiles)
+}
+
+// drained reads to the end, so that whoever writes comes to its own.
+func drained(in io.Reader) error {
+	const most = 1 << 10 // the line end behind the last boundary, at most
+	n, err := io.Copy(io.Discard, io.LimitReader(in, most))
+	switch {
+	case err != nil:
+		return contracts.Errorf(contracts.Unavailable, "evidence: the export was cut short: %w", err)
+	case n == most:
+		return contracts.Errorf(contracts.Malformed, "evidence: something stands behind the end of the export")
+	}
+	return nil
 }
 
 func boundaryOf(in *bufio.Reader) (string, error) {

@@ -56,6 +56,7 @@ func TestNothingIsUnpackedOutside(t *testing.T) {
 		{"a file for a folder", stream(t, "a", "x", "a/b", "y"), contracts.Unavailable},
 		{"cut short", good[:len(good)-10], contracts.Unavailable},
 		{"cut at once", good[:20], contracts.Malformed},
+		{"something behind it", append(bytes.Clone(good), make([]byte, 100_000)...), contracts.Malformed},
 		{"nothing", nil, contracts.Malformed},
 		{"something else", []byte("HTTP/1.1 200 OK\r\n\r\n"), contracts.Malformed},
 	} {
