@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -58,9 +57,9 @@ type signer struct {
 // An authority is the receipt root, its intermediate and the providers' leaves. Keys and certificates are kept in the
 // bench's folder, so a restarted mock signs as before.
 type authority struct {
-	rootKey, interKey *rsa.PrivateKey
+	rootKey, interKey *key
 	root, inter       *x509.Certificate
-	keys              []*rsa.PrivateKey // per provider, in the order of the table
+	keys              []*key // per provider, in the order of the table
 	leaves            []*x509.Certificate
 	now               time.Time // the bench's time when the authority was opened
 
@@ -68,16 +67,16 @@ type authority struct {
 	cache map[string]*signer
 }
 
-// freshKeys makes the keys once per process: 2,048-bit RSA is what providers use, and is dear to generate.
-var freshKeys = sync.OnceValues(func() ([]*rsa.PrivateKey, error) {
-	keys := make([]*rsa.PrivateKey, 2+len(providers()))
-	errs := make([]error, len(keys))
-	var wg sync.WaitGroup
+// freshKeys makes the keys of root, intermediate and providers, once per process.
+var freshKeys = sync.OnceValues(func() ([]*key, error) {
+	keys := make([]*key, 2+len(providers()))
 	for i := range keys {
-		wg.Go(func() { keys[i], errs[i] = rsa.GenerateKey(rand.Reader, 2048) })
+		var err error
+		if keys[i], err = newKey(); err != nil {
+			return nil, err
+		}
 	}
-	wg.Wait()
-	return keys, errors.Join(errs...)
+	return keys, nil
 })
 
 func openAuthority(dir string, now time.Time) (*authority, error) {
@@ -245,8 +244,8 @@ func (a *authority) rootsPEM() []byte {
 // dump and load keep a fixed order: the keys of root, intermediate and providers, then their certificates.
 func (a *authority) dump() []byte {
 	var out []byte
-	for _, k := range append([]*rsa.PrivateKey{a.rootKey, a.interKey}, a.keys...) {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(k)})...)
+	for _, k := range append([]*key{a.rootKey, a.interKey}, a.keys...) {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: primesBlock, Bytes: k.dump()})...)
 	}
 	for _, c := range append([]*x509.Certificate{a.root, a.inter}, a.leaves...) {
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
@@ -255,7 +254,7 @@ func (a *authority) dump() []byte {
 }
 
 func (a *authority) load(data []byte) error {
-	var keys []*rsa.PrivateKey
+	var keys []*key
 	var certs []*x509.Certificate
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
@@ -266,7 +265,7 @@ func (a *authority) load(data []byte) error {
 			certs = append(certs, c)
 			continue
 		}
-		k, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+		k, err := loadKey(block)
 		if err != nil {
 			return fmt.Errorf("pec: read receipt keys: %w", err)
 		}
