@@ -12,18 +12,22 @@ import (
 	"raccordo/contracts/delivery"
 )
 
-// reference gives the folder of samples that are not part of the repository.
+// reference reads one of the samples that are not part of the repository.
 func reference(t testing.TB, name string) []byte {
 	t.Helper()
-	root := os.Getenv("RACCORDO_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared")
-	}
-	b, err := os.ReadFile(filepath.Join(root, "reference", "pec", name))
+	b, err := os.ReadFile(referencePath(name))
 	if err != nil {
 		t.Skip("no reference samples here: set RACCORDO_SHARED to the folder that holds reference/pec")
 	}
 	return b
+}
+
+func referencePath(name string) string {
+	root := os.Getenv("RACCORDO_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	return filepath.Join(root, "reference", "pec", name)
 }
 
 func TestReferenceDocuments(t *testing.T) {
