@@ -116,27 +116,3 @@ func TestReasons(t *testing.T) {
 		}
 	}
 }
-
-func FuzzDaticert(f *testing.F) {
-	for _, tipo := range tipi {
-		f.Add([]byte(xmlOf(tipo, forgedID)))
-	}
-	f.Add([]byte("\xef\xbb\xbf<!DOCTYPE postacert [<!ENTITY a \"b\">]><postacert tipo=\"accettazione\">&a;</postacert>"))
-	f.Add([]byte(`<?xml version="1.0" encoding="ISO-8859-1"?><postacert><dati><data zona="+0200"/></dati></postacert>`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := readDaticert(b)
-		if err != nil {
-			var why unreadable
-			if d != nil || !errors.As(err, &why) {
-				t.Fatalf("%v with %v", d, err)
-			}
-			return
-		}
-		if d.ID == "" || d.Mittente == "" {
-			t.Fatalf("read %+v", d)
-		}
-		if reason, _ := d.cause(); reason == "" {
-			t.Fatal("no reason")
-		}
-	})
-}

@@ -1,10 +1,7 @@
 package pec
 
 import (
-	"bytes"
 	"errors"
-	"mime/multipart"
-	"net/textproto"
 	"strings"
 	"testing"
 )
@@ -104,110 +101,6 @@ func TestTransferEncodings(t *testing.T) {
 			t.Errorf("%s was decoded", name)
 		}
 	}
-}
-
-func FuzzSplitParts(f *testing.F) {
-	f.Add([]byte("preamble\r\n--x\r\na\r\n--x\r\nb\r\n--x--\r\n"), "x")
-	f.Add([]byte("------=_Part_1\r\nContent-Type: text/plain\r\n\r\nhello\r\n------=_Part_1--"), "----=_Part_1")
-	f.Add([]byte("--a\n--ab\n--a--\n"), "a")
-	f.Fuzz(func(t *testing.T, body []byte, boundary string) {
-		if boundary == "" || strings.ContainsAny(boundary, "\r\n") {
-			t.Skip()
-		}
-		parts, err := splitParts(body, boundary)
-		if err != nil && parts != nil {
-			t.Fatal("parts together with an error")
-		}
-		total := 0
-		for _, p := range parts {
-			total += len(p)
-			if bytes.HasPrefix(p, []byte("--"+boundary+"\r\n")) {
-				t.Fatal("a boundary was taken for content")
-			}
-		}
-		if total > len(body) || len(parts) > maxParts {
-			t.Fatalf("%d bytes in %d parts of %d bytes", total, len(parts), len(body))
-		}
-	})
-}
-
-// FuzzPartsRoundTrip: what the standard library's writer puts together comes apart as it was.
-func FuzzPartsRoundTrip(f *testing.F) {
-	f.Add("hello\r\n", "--x\r\n", "")
-	f.Fuzz(func(t *testing.T, a, b, c string) {
-		var buf bytes.Buffer
-		w := multipart.NewWriter(&buf)
-		for _, text := range []string{a, b, c} {
-			if strings.Contains(text, w.Boundary()) {
-				t.Skip()
-			}
-			p, err := w.CreatePart(textproto.MIMEHeader{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := p.Write([]byte(text)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		parts, err := splitParts(buf.Bytes(), w.Boundary())
-		if err != nil || len(parts) != 3 {
-			t.Fatalf("%d parts, %v", len(parts), err)
-		}
-		for i, text := range []string{a, b, c} {
-			if got := strings.TrimPrefix(string(parts[i]), "\r\n"); got != text {
-				t.Fatalf("part %d is %q, want %q", i, got, text)
-			}
-		}
-	})
-}
-
-func FuzzReader(f *testing.F) {
-	for _, tipo := range tipi {
-		f.Add(receiptOf(tipo).seal(f, usual()))
-	}
-	whole := receiptOf(tipoConsegna)
-	whole.original = within(tipoAccettazione)
-	f.Add(whole.seal(f, usual()))
-	f.Add([]byte("From: a@b.test\r\nX-Trasporto: errore\r\n\r\nhello"))
-	f.Add([]byte("X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n--x--"))
-	r := office(usual())
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		got := r.read(raw, seenAt, seenAt)
-		if got.kind == "" || got.receipt.Verdict() == "" {
-			t.Fatal("a message without kind or verdict")
-		}
-		if got.receipt.Verdict().Counts() && got.receipt.Evidence.Signer != signing {
-			t.Fatal("believed somebody else")
-		}
-		if strings.HasPrefix(got.kind, kindPrefix) && got.receipt.Reason == "" && got.kind != KindEnvelope && got.ref == "" {
-			t.Fatalf("%s without ticket and reason", got.kind)
-		}
-		if _, err := event(&mailbox{}, got, "x"); err != nil {
-			t.Fatalf("its data cannot be stored: %v", err)
-		}
-	})
-}
-
-func FuzzSignature(f *testing.F) {
-	body := receiptOf(tipoAccettazione).body()
-	f.Add(usual().sign(f, body))
-	f.Add([]byte{0x30, 0x80, 0x06, 0x01, 0x00, 0x00, 0x00})
-	f.Add(bytes.Repeat([]byte{0x30, 0x80}, 50))
-	f.Fuzz(func(t *testing.T, p7s []byte) {
-		p := office(usual()).verify(body, p7s, signing, seenAt)
-		if p.verdict == "" {
-			t.Fatal("no verdict")
-		}
-		if p.doubt == "P7S_PANIC" {
-			t.Fatal("the library panics; its input must be checked before")
-		}
-		if office(usual()).verify(append([]byte("x"), body...), p7s, signing, seenAt).verdict.Counts() {
-			t.Fatal("believed bytes that were not signed")
-		}
-	})
 }
 
 // A header block of nothing but continuation lines is within its limit, and must cost no more than its size.
