@@ -43,10 +43,10 @@ type vouching struct {
 // An inspector reads a message file of one scheme.
 type inspector func(raw []byte) vouching
 
-// inspectPEC is the inspector of PEC, with the authorities that are believed.
-func inspectPEC(roots *x509.CertPool) inspector {
+// inspectPEC is the inspector of PEC, with the authorities that are believed and the instant at which (zero: now).
+func inspectPEC(roots *x509.CertPool, at time.Time) inspector {
 	return func(raw []byte) (v vouching) {
-		seen := pec.Inspect(raw, roots, time.Time{})
+		seen := pec.Inspect(raw, roots, at)
 		v.believed, v.ticket = seen.Believed(), ticketOf(seen.MsgID)
 		v.why = strings.TrimSpace(string(seen.Verdict) + " " + seen.Reason)
 		v.heads = headsIn(raw)
@@ -225,8 +225,8 @@ func anchorRoots(cfg *hub.Config, file string) (*x509.CertPool, error) {
 }
 
 // verifyAnchors compares the heads of a hub with what a folder holds.
-func verifyAnchors(s *session, o hub.Operator, cfg *hub.Config, report ledger.Report, dir, rootsFile string) (ledger.AnchorReport, error) {
-	roots, err := anchorRoots(cfg, rootsFile)
+func verifyAnchors(s *session, o hub.Operator, cfg *hub.Config, report ledger.Report, c ledgerVerifyCmd) (ledger.AnchorReport, error) {
+	roots, err := anchorRoots(cfg, c.Roots)
 	if err != nil {
 		return ledger.AnchorReport{}, err
 	}
@@ -241,11 +241,15 @@ func verifyAnchors(s *session, o hub.Operator, cfg *hub.Config, report ledger.Re
 		}
 		heads, after = append(heads, page...), page[len(page)-1].Segment
 	}
-	anchors, seen, doubts, other, err := anchorsIn(dir, heads, inspectPEC(roots))
+	anchors, seen, doubts, other, err := anchorsIn(c.Anchors, heads, inspectPEC(roots, c.At))
 	if err != nil {
 		return ledger.AnchorReport{}, err
 	}
-	out := ledger.CompareAnchors(report.Chain, heads, anchors, seen, time.Now())
+	now := c.At
+	if now.IsZero() {
+		now = time.Now()
+	}
+	out := ledger.CompareAnchors(report.Chain, heads, anchors, seen, now)
 	out.Other += other
 	for _, doubt := range doubts {
 		out.Problem("%s", doubt)

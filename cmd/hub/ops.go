@@ -189,10 +189,11 @@ type ledgerCmd struct {
 }
 
 type ledgerVerifyCmd struct {
-	File    string `arg:"" help:"Configuration file."`
-	Anchors string `help:"Also compare the heads with what this folder holds: anchor files, and messages and receipts (.eml) as another administrator keeps them."`
-	Roots   string `help:"With -anchors: PEM file of the authorities that sign receipts; default: those of the configured adapters."`
-	JSON    bool   `name:"json" help:"Print JSON."`
+	File    string    `arg:"" help:"Configuration file."`
+	Anchors string    `help:"Also compare the heads with what this folder holds: anchor files, and messages and receipts (.eml) as another administrator keeps them."`
+	Roots   string    `help:"With -anchors: PEM file of the authorities that sign receipts; default: those of the configured adapters."`
+	At      time.Time `help:"With -anchors: judge certificates and what is due as of this instant (RFC 3339); now, if not given."`
+	JSON    bool      `name:"json" help:"Print JSON."`
 }
 
 // An anchoredReport is what ledger verify -anchors -json prints.
@@ -217,7 +218,7 @@ func (c ledgerVerifyCmd) Run(s *session) error {
 		if loaded != nil {
 			return errors.Join(err, loaded)
 		}
-		anchored, wrong := verifyAnchors(s, o, cfg, report, c.Anchors, c.Roots)
+		anchored, wrong := verifyAnchors(s, o, cfg, report, c)
 		if c.JSON {
 			return errors.Join(err, wrong, printJSON(s.out, anchoredReport{report, anchored}))
 		}
