@@ -37,20 +37,24 @@ func TestPlanTellsWhatAPoolCarries(t *testing.T) {
 		{"the notices of a cliff day, one mailbox", Load{Messages: 43_300, Pool: pooled(1, 6, 0, formComplete)}, true, 120.27, "", 0, ""},
 		{"by ten", Load{Messages: 43_300, Pool: pooled(10, 6, 0, formComplete)}, true, 12.02, "", 0, ""},
 		{
-			"by ten, within eight hours", Load{Messages: 43_300, Pool: pooled(10, 6, 0, formComplete), By: opening.Add(8 * time.Hour)},
+			"by ten, within eight hours",
+			Load{Messages: 43_300, Pool: pooled(10, 6, 0, formComplete), By: opening.Add(8 * time.Hour)},
 			false, 12.02, "rate", 0, "6 more mailboxes like m1",
 		},
 		{"by sixteen, within eight hours", Load{Messages: 43_300, Pool: pooled(16, 6, 0, formComplete), By: opening.Add(8 * time.Hour)}, true, 7.5, "", 0, ""},
 		{
-			"half a megabyte each: the quota turns to breve", Load{Messages: 43_300, Size: 500_000, Pool: pooled(10, 6, 2*gigabyte, formComplete)},
+			"half a megabyte each: the quota turns to breve",
+			Load{Messages: 43_300, Size: 500_000, Pool: pooled(10, 6, 2*gigabyte, formComplete)},
 			true, 12.02, "", 43_300 - 10*3229, "",
 		},
 		{
-			"more than the boxes hold in any form", Load{Messages: 1_000_000, Size: 50_000, Pool: pooled(10, 60, 2*gigabyte, formBrief)},
+			"more than the boxes hold in any form",
+			Load{Messages: 1_000_000, Size: 50_000, Pool: pooled(10, 60, 2*gigabyte, formBrief)},
 			false, -1, "quota", 0, "more mailboxes like m1",
 		},
 		{
-			"which the shortest would hold", Load{Messages: 650_000, Size: 50_000, Pool: pooled(10, 60, 2*gigabyte, formBrief)},
+			"which the shortest would hold",
+			Load{Messages: 650_000, Size: 50_000, Pool: pooled(10, 60, 2*gigabyte, formBrief)},
 			false, -1, "quota", 0, "receipts of form sintetica would do",
 		},
 		{"large ones ask for breve from the start", Load{Messages: 10_000, Size: 6 << 20, Pool: pooled(1, 60, 2*gigabyte, formComplete)}, true, 166. / 60, "", 0, ""},

@@ -124,7 +124,7 @@ func (c planCmd) load(now time.Time) (l pec.Load, role string, err error) {
 		return wrong("-quota: want a number of bytes")
 	}
 	if c.Config == "" {
-		l = (pec.Default().(*pec.Config)).PoolOf(c.Mailboxes, c.PerMinute, c.Receipt)
+		l = pec.Default().(*pec.Config).PoolOf(c.Mailboxes, c.PerMinute, c.Receipt)
 	} else if l, role, err = c.configured(); err != nil {
 		return l, "", err
 	}
