@@ -14,6 +14,7 @@ import (
 	"raccordo/contracts"
 	"raccordo/hub/backup"
 	"raccordo/hub/evidence"
+	"raccordo/hub/feed"
 	"raccordo/hub/ledger"
 	"raccordo/hub/outbox"
 )
@@ -37,6 +38,13 @@ type Operator interface {
 	ExportLedger(ctx context.Context, w io.Writer, from, to time.Time) error
 	// ExportEvidence writes the evidence of a ticket or a case as a stream for evidence.Unpack; it is entered in the ledger.
 	ExportEvidence(ctx context.Context, w io.Writer, q evidence.Request) error
+	// HeldEvents gives the events that moved no ticket, oldest first behind a number: those that could not be understood,
+	// or with unmatched those that name no ticket that is here.
+	HeldEvents(ctx context.Context, unmatched bool, after uint64, max int) ([]feed.Held, error)
+	// RetryEvent folds an event that had been set aside once more, after the adapter was mended.
+	RetryEvent(ctx context.Context, seq uint64, operator, reason string) error
+	// ReadProof writes the bytes of a proof, which may name people; who wanted them and why goes into the ledger.
+	ReadProof(ctx context.Context, w io.Writer, sum contracts.Sum, operator, reason string) error
 	// Backup makes a backup while the hub is at work.
 	Backup(ctx context.Context, order BackupOrder, progress func(backup.Progress)) (BackupResult, error)
 	// Switches tells how each instance's breaker stands.
@@ -174,6 +182,20 @@ func (h *Hub) operatorRoutes(ctx context.Context) http.Handler {
 		after, _ := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64) // none: from the first
 		return h.Heads(r.Context(), after)
 	})
+	handle("GET /events", func(r *http.Request) (any, error) {
+		q := r.URL.Query()
+		after, _ := strconv.ParseUint(q.Get("after"), 10, 64) // none: from the first
+		most, _ := strconv.Atoi(q.Get("max"))                 // none: the default
+		return h.HeldEvents(r.Context(), q.Get("unmatched") == "true", after, most)
+	})
+	decide("POST /events/{name}/retry", func(ctx context.Context, name string, d decision) error {
+		seq, err := strconv.ParseUint(name, 10, 64)
+		if err != nil {
+			return contracts.Errorf(contracts.Invalid, "retry event: want the event's number")
+		}
+		return h.RetryEvent(ctx, seq, d.Operator, d.Reason)
+	})
+	mux.HandleFunc("POST /proofs/{name}", h.serveProof)
 	mux.HandleFunc("GET /ledger/export", h.export)
 	mux.HandleFunc("POST /evidence/export", h.serveEvidence)
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { h.serveBackup(ctx, w, r) })

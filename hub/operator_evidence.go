@@ -68,6 +68,11 @@ func (h *Hub) serveEvidence(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = h.ExportEvidence(r.Context(), out, q)
 	}
+	streamFault(w, out, err)
+}
+
+// streamFault ends a stream that failed: with an answer of its own where nothing was written yet, else in a trailer.
+func streamFault(w http.ResponseWriter, out *begun, err error) {
 	if err == nil {
 		return
 	}
@@ -103,11 +108,16 @@ func (b *begun) Write(p []byte) (int, error) {
 }
 
 func (r *remote) ExportEvidence(ctx context.Context, w io.Writer, q evidence.Request) error {
-	body, err := json.Marshal(q)
+	return r.stream(ctx, "/evidence/export", q, w)
+}
+
+// stream posts a request and writes the answer, however long it is, to w.
+func (r *remote) stream(ctx context.Context, path string, in any, w io.Writer) error {
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://operator/evidence/export", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://operator"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -119,7 +129,7 @@ func (r *remote) ExportEvidence(ctx context.Context, w io.Writer, q evidence.Req
 	fault := func(text []byte) error {
 		var e contracts.Error
 		if err := json.Unmarshal(text, &e); err != nil {
-			return contracts.Errorf(contracts.Internal, "evidence export: the hub answered %s", resp.Status)
+			return contracts.Errorf(contracts.Internal, "operator: the hub answered %s", resp.Status)
 		}
 		return &e
 	}
@@ -131,7 +141,7 @@ func (r *remote) ExportEvidence(ctx context.Context, w io.Writer, q evidence.Req
 		return fault(text)
 	}
 	if _, err := io.Copy(w, resp.Body); err != nil { // w may be a full disk as well
-		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "evidence export", Err: err}
+		return &contracts.Error{Kind: contracts.Unavailable, System: "hub", Operation: "operator", Err: err}
 	}
 	if text := resp.Trailer.Get(exportFault); text != "" {
 		return fault([]byte(text))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"raccordo/contracts"
 	"raccordo/hub/store"
@@ -43,11 +42,8 @@ func (h *Hub) throw(ctx context.Context, what, name, operator, reason string, do
 	if !ok {
 		return contracts.Errorf(contracts.NotFound, "%s: no instance of that name is configured", what)
 	}
-	if strings.TrimSpace(operator) == "" || strings.TrimSpace(reason) == "" {
-		return contracts.Errorf(contracts.Invalid, "%s: say who you are and why: it goes into the ledger", what)
-	}
-	if len(operator) > maxWords || len(reason) > maxWords {
-		return contracts.Errorf(contracts.Invalid, "%s: name and reason have at most %d bytes each", what, maxWords)
+	if err := signed(what, operator, reason); err != nil {
+		return err
 	}
 	err := h.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
 		tx.Flush()

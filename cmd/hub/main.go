@@ -32,6 +32,7 @@ type commands struct {
 	Check    checkCmd    `cmd:"" help:"Check a configuration file; with -live, also whether each supplier answers."`
 	Call     callCmd     `cmd:"" help:"Ask one operation of a running hub; the request is JSON on standard input."`
 	Ticket   ticketCmd   `cmd:"" help:"Look at and repair what the hub owes."`
+	Event    eventCmd    `cmd:"" help:"Look at events that moved no ticket, and at their bytes."`
 	Breaker  breakerCmd  `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
 	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the evidence."`
 	Evidence evidenceCmd `cmd:"" help:"Export what a ticket or a case can prove, and verify such a folder without a hub."`

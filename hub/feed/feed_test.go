@@ -62,19 +62,21 @@ func TestAnEventThatCannotBeFoldedIsSetAsideAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines(t, "story, which its owner reads", ids(story), "1", "3")
-	if err := r.feed.Retry(t.Context(), aside[0].Seq); contracts.KindOf(err) != contracts.Conflict {
+	if err := r.feed.Retry(t.Context(), aside[0].Seq, "g", "mended"); contracts.KindOf(err) != contracts.Conflict {
 		t.Errorf("retry before the adapter was mended: %v", err)
 	}
 	bad = false
-	if err := r.feed.Retry(t.Context(), aside[0].Seq); err != nil {
+	if err := r.feed.Retry(t.Context(), aside[0].Seq, "g", "mended"); err != nil {
 		t.Fatal(err)
 	}
 	lines(t, "folded", r.folded(), "pec 1 {}", "pec 3 {}", "pec 2 {}")
+	last := r.ledger.entries[len(r.ledger.entries)-1]
+	equal(t, "who wanted it, and why", last.Phase+" "+last.Caller.User+" "+last.Reason, "operator g mended")
 	lines(t, "readable", ids(r.after("core", 0)), "1", "3", "2")
 	lines(t, "news for whoever had read what there was", ids(r.after("core", 3)), "2")
 	r.pull(&feeder{batches: [][]contracts.Event{{event("4", "t1", "{}")}}})
 	lines(t, "and what comes next is behind it", ids(r.after("core", 4)), "4")
-	if err := r.feed.Retry(t.Context(), aside[0].Seq); contracts.KindOf(err) != contracts.NotFound {
+	if err := r.feed.Retry(t.Context(), aside[0].Seq, "g", "mended"); contracts.KindOf(err) != contracts.NotFound {
 		t.Errorf("retry of what is not set aside: %v", err)
 	}
 }

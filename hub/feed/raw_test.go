@@ -10,6 +10,7 @@ import (
 
 	"raccordo/contracts"
 	"raccordo/hub/feed"
+	"raccordo/hub/store"
 )
 
 // receipt is an event with raw bytes that its proof names.
@@ -140,6 +141,31 @@ func TestRawBytesOfAFaultyEventSurvive(t *testing.T) {
 			equal(t, "counted as set aside", r.feed.Stats()[0].Aside, 1)
 			equal(t, "counted as read", r.feed.Stats()[0].Read, 2)
 		})
+	}
+}
+
+// What was set aside for its bytes alone stands, once it is retried, where it would have stood.
+func TestARetriedEventWithoutATicketWaitsForIt(t *testing.T) {
+	r := open(t)
+	unknown, foreign := receipt("unknown", "t9", []byte("a")), receipt("foreign", "", []byte("b"))
+	unknown.Proof, foreign.Proof = nil, nil
+	r.pull(&feeder{batches: [][]contracts.Event{{unknown, foreign}}})
+	for seq := range uint64(2) {
+		if err := r.feed.Retry(t.Context(), seq+1, "g", "mended"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := r.feed.Unmatched(t.Context(), 0, 0)
+	if err != nil || len(held) != 2 || held[0].Reason != "unknown" || held[1].Reason != "foreign" {
+		t.Fatalf("unmatched: %v, %v", held, err)
+	}
+	r.folder.owners["t9"] = "core"
+	if err := r.store.Write(t.Context(), store.Accept, func(tx *store.Tx) error {
+		n, err := r.feed.Adopt(tx, "t9")
+		equal(t, "adopted", n, 1)
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -145,7 +145,7 @@ func (f *Feed) Adopt(tx *store.Tx, ref string) (int, error) {
 // A Held is an event that moved no ticket, and why.
 type Held struct {
 	contracts.Event
-	Reason string // "foreign" (names no ticket), "unknown" (names none that is here), or what was wrong with it
+	Reason string `json:"reason"` // "foreign" (names no ticket), "unknown" (names none that is here), or what was wrong with it
 }
 
 // Quarantined gives the events that could not be folded, oldest first, behind seq.
@@ -200,8 +200,8 @@ func (f *Feed) held(ctx context.Context, place string, seq uint64, max int) (all
 	return all, err
 }
 
-// Retry folds a quarantined event once more: after the adapter was mended.
-func (f *Feed) Retry(ctx context.Context, seq uint64) error {
+// Retry folds a quarantined event once more, after the adapter was mended, and enters who wanted it and why.
+func (f *Feed) Retry(ctx context.Context, seq uint64, operator, reason string) error {
 	return f.store.Write(ctx, store.Accept, func(tx *store.Tx) error {
 		events, _, err := f.scan(tx, selectEvents+`WHERE seq = ? AND place = 'faulty'`, bound(seq))
 		if err != nil {
@@ -216,6 +216,20 @@ func (f *Feed) Retry(ctx context.Context, seq uint64) error {
 		}
 		if r.place == placeFaulty {
 			return f.fault(contracts.Conflict, "retry event", "it still cannot be folded: %s", r.reason)
+		}
+		if r.place == placeUnknown { // nothing is wrong with it any more; it waits for its ticket, or is somebody else's
+			if r.Ref == "" {
+				r.place = placeForeign
+			}
+			if _, err := tx.Exec(`UPDATE feed_event SET place = ?, reason = '' WHERE seq = ?`, r.place, int64(r.Seq)); err != nil {
+				return fmt.Errorf("retry event: %w", err)
+			}
+		}
+		if _, err := f.ledger.Append(tx, contracts.Entry{
+			Phase: contracts.PhaseOperator, Outcome: "event folded again", System: r.Source, Ref: r.Ref, Reason: reason, Proof: r.Proof,
+			Caller: contracts.Caller{Service: "hub", Purpose: "operation", User: operator},
+		}); err != nil {
+			return fmt.Errorf("retry event: %w", err)
 		}
 		tx.After(f.announce)
 		return nil
