@@ -385,9 +385,29 @@ func TestABackupThatIsBrokenOffAtAnyStepIsNoneAndIsClearedAway(t *testing.T) {
 	}
 }
 
+func TestABackupThatFailsTakesNoDisk(t *testing.T) {
+	b := newBench(t)
+	b.file("one")
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := backup.Make(ctx, b.backups, backup.Source{Store: b.st, Archive: b.archive(), Chain: "c1", Now: b.now, Step: func(step string) error {
+		if step == "proof" {
+			cancel()
+		}
+		return nil
+	}}, nil)
+	if contracts.KindOf(err) != contracts.Canceled {
+		t.Errorf("given up: %v", err)
+	}
+	entries, err := os.ReadDir(b.backups)
+	if err != nil || len(entries) != 2 { // the marker and the folder of proofs
+		t.Errorf("%v, %v", entries, err)
+	}
+	b.made()
+}
+
 // child backs up until it kills itself.
 func child(at, dir, now string) int {
-	b := &bench{t: &testing.B{}, dir: dir, backups: filepath.Join(dir, "backups"), keys: storeKey}
+	b := &bench{dir: dir, backups: filepath.Join(dir, "backups"), keys: storeKey}
 	b.cfg = store.Default()
 	b.cfg.Path, b.cfg.Key, b.cfg.Reserve = filepath.Join(dir, "hub", "hub.db"), "secret://env/KEY", 0
 	st, err := store.Open(context.Background(), b.cfg, store.Options{

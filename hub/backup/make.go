@@ -36,8 +36,9 @@ func (s Source) step(name string) error {
 }
 
 // Make makes a backup in a folder of backups, which it begins where there is nothing yet. Who calls it sees to it that no
-// other backup of the same chain is made meanwhile. It holds everything that the store had acknowledged before. What a
-// failure or a crash leaves is no completed backup, and the next Make clears it away. progress may be nil.
+// other backup of the same chain is made meanwhile. It holds everything that the store had acknowledged before. A failure
+// leaves nothing but files of proofs that the next backup uses or clears away; a crash leaves no completed backup, and the
+// next Make clears it away. progress may be nil.
 func Make(ctx context.Context, dir string, src Source, progress func(Progress)) (Backup, error) {
 	if progress == nil {
 		progress = func(Progress) {}
@@ -49,12 +50,11 @@ func Make(ctx context.Context, dir string, src Source, progress func(Progress)) 
 	}{
 		{"folder", m.folder}, {"database", m.database}, {"examine", m.examine}, {"proofs", m.proofs}, {"list", m.list}, {"manifest", m.finish},
 	} {
-		err := src.step(step.name)
-		if err == nil {
-			err = disk(step.do())
-		}
-		if err != nil {
+		if err := src.step(step.name); err != nil {
 			return Backup{}, errors.Join(err, m.close())
+		}
+		if err := step.do(); err != nil {
+			return Backup{}, errors.Join(disk(err), m.close(), m.clear())
 		}
 	}
 	if err := src.step("done"); err != nil {
@@ -309,6 +309,14 @@ func (m *maker) finish() error {
 		return err
 	}
 	return replaceFile(filepath.Join(m.here, manifestName), append(b, '\n'))
+}
+
+// clear takes away what a failure left: the disk may be full.
+func (m *maker) clear() error {
+	if m.here == "" {
+		return nil
+	}
+	return os.RemoveAll(m.here)
 }
 
 func (m *maker) close() error {

@@ -35,6 +35,12 @@ const (
 //
 // What a failure leaves at path is no copy and is for the caller to remove.
 func (s *Store) Copy(ctx context.Context, path string, progress func(done, all int64)) error {
+	if info, err := os.Stat(s.cfg.Path); err == nil { // or the copy could take the disk that settling needs
+		need := info.Size() + s.walSize() + s.cfg.Reserve
+		if free, err := s.reserve.space(path); err == nil && free < need {
+			return contracts.Errorf(contracts.Unavailable, "copy store: %s are free at %s and %s are needed", amount(free), filepath.Dir(path), amount(need))
+		}
+	}
 	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil { // SQLite fills an empty file, and would make it readable to all
 		return contracts.Errorf(contracts.Unavailable, "copy store: %w", err)
 	} else if err := f.Close(); err != nil {
