@@ -62,6 +62,9 @@ func TestVerdicts(t *testing.T) {
 		{name: "two senders", make: func() (*house, []byte) {
 			return usual(), append([]byte("From: x@evil.test\r\n"), sealed...)
 		}, verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
+		{name: "two addresses in one From", make: func() (*house, []byte) {
+			return usual(), bytes.Replace(sealed, []byte("<"+signing+">"), []byte("<x@evil.test>, y <"+signing+">"), 1)
+		}, verdict: UntrustedChain, doubt: "SIGNER_ADDRESS"},
 		{name: "one byte of the signed part changed", make: func() (*house, []byte) {
 			return usual(), bytes.Replace(sealed, []byte("stato accettato"), []byte("stato rifiutato"), 1)
 		}, verdict: BadSignature, doubt: "SIGNATURE"},

@@ -67,6 +67,8 @@ func TestVarianceOfTheWire(t *testing.T) {
 		{name: "headers of providers", outer: swapped("MIME-Version", "X-REM-Subject: REM ContentConsignment: Prova\r\nX-MLTR-Uuid: x\r\nX-Attachment: yes\r\nX-Namirial-Details: {}\r\nX-Lmtp-Aru-Notify-Rcpt: a@b.test\r\nMIME-Version")},
 		{name: "header bytes that are no ASCII", outer: swapped("Subject: CONSEGNA: Prova", "Subject: CONSEGNA: \xe8 \xc3\xa8 \xff")},
 		{name: "a From without quotes", outer: swapped(`"Per conto di: ufficio@pec.ente.test"`, "Per conto di: ufficio")},
+		{name: "a From without quotes and with two addresses", outer: swapped(`"Per conto di: ufficio@pec.ente.test"`, "Per conto di: ufficio@pec.ente.test")},
+		{name: "a From with quotes within quotes and bytes that are no ASCII", outer: swapped(`"Per conto di: ufficio@pec.ente.test"`, "\"Citt\xe0 \\\"<x@y.test>\\\" ufficio@pec.ente.test\"")},
 		{name: "a From that is an address alone", outer: swapped(`"Per conto di: ufficio@pec.ente.test" <`+signing+`>`, signing)},
 		{name: "accents broken in the text", inner: swapped("\xe8 stato", "\xef\xbf\xbd stato")},
 		{name: "text in two languages", inner: swapped("\xe8 stato accettato.", "\xe8 stato accettato.\r\n-- English --\r\nhas been accepted.")},

@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -181,9 +182,13 @@ func sender(e entity) string {
 	if a, err := mail.ParseAddress(from); err == nil {
 		return a.Address
 	}
-	// "Per conto di: X <posta-certificata@Y>" without quotes is a group to the strict parser.
-	if _, rest, ok := strings.Cut(from, "<"); ok && strings.HasSuffix(rest, ">") && strings.Count(rest, "@") == 1 {
+	// "Per conto di: X <posta-certificata@Y>" without quotes is a group to the strict parser, and bytes that are no ASCII
+	// are nothing to it. The address is in the only angle brackets that are not quoted.
+	bare := quotedText.ReplaceAllString(from, "")
+	if _, rest, ok := strings.Cut(bare, "<"); ok && strings.Count(rest, "<") == 0 && strings.Count(rest, "@") == 1 && strings.HasSuffix(rest, ">") {
 		return strings.TrimSuffix(rest, ">")
 	}
 	return ""
 }
+
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)

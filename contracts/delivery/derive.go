@@ -19,6 +19,7 @@ func derive(m Message, base Dispatch, facts []fact) Dispatch {
 	d := base // what was known at sending stays; the rest is computed anew
 	d.Seen, d.Recipients, d.LastNotice = nil, nil, time.Time{}
 	v := weigh(facts)
+	v.submitted = base.Submitted
 	d.IDs, d.AcceptedAt, d.Flags = v.ids, v.acceptedAt, v.flags
 	for _, odd := range []string{FlagClock, FlagCase} { // not in the facts: one receipt may be read at two instants
 		if slices.Contains(base.Flags, odd) {
@@ -43,6 +44,7 @@ type submissions struct {
 	accepted   map[string]fact // by name of the submission: the acceptance that stands
 	refused    map[string]fact
 	acceptedAt time.Time
+	submitted  time.Time // by our clock; zero: not known
 	flags      []string
 }
 
@@ -176,8 +178,11 @@ func (v submissions) closes(notice *fact) bool {
 	if notice.code == "5.4.1" { // so one provider marks it, at 24 hours and perhaps at 12
 		return true
 	}
-	accepted, ok := v.accepted[notice.id]
-	return ok && notice.at.Sub(accepted.at) >= secondNotice
+	if accepted, ok := v.accepted[notice.id]; ok {
+		return notice.at.Sub(accepted.at) >= secondNotice
+	}
+	// Its acceptance is missing. There may be one notice alone, and hours lie between the two, so that our clock will do.
+	return !v.submitted.IsZero() && notice.at.Sub(v.submitted) >= secondNotice
 }
 
 func earliest(facts map[string]fact) (first fact, ok bool) {

@@ -366,6 +366,32 @@ func TestWrongClocksAreFlaggedAndLoseNoReceipt(t *testing.T) {
 	}
 }
 
+// Without its acceptance a notice of delay is told from the definitive one by the time since the message left.
+func TestNoticesWithoutAcceptance(t *testing.T) {
+	m := to("a@pec.azienda.test")
+	notice := func(at time.Duration) contracts.Event {
+		return told(contracts.ConsignmentDelay, about("a@pec.azienda.test"), after(at), because(ReasonTimeout, ""))
+	}
+	for _, tc := range []struct {
+		name   string
+		from   Dispatch
+		events []contracts.Event
+		want   string
+	}{
+		{"after 12 hours", sofar(m), []contracts.Event{notice(12 * hours)}, "delayed ACCEPTANCE_MISSING"},
+		{"after 23 hours", sofar(m), []contracts.Event{notice(23 * hours)}, "timed_out ACCEPTANCE_MISSING"},
+		{"after 23 hours, of a message that nobody saw leave", Dispatch{}, []contracts.Event{notice(23 * hours)}, "delayed ACCEPTANCE_MISSING"},
+		{"twice, of a message that nobody saw leave", Dispatch{}, []contracts.Event{notice(12 * hours), notice(23 * hours)}, "timed_out ACCEPTANCE_MISSING"},
+		{"after 23 hours, and the acceptance comes last", sofar(m), []contracts.Event{notice(23 * hours), told(contracts.SubmissionAcceptance, after(4*hours))}, "delayed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if d, _ := foldAll(t, m, tc.from, tc.events); sketch(d) != tc.want {
+				t.Errorf("%q, want %q", sketch(d), tc.want)
+			}
+		})
+	}
+}
+
 func TestAnAddressInOtherLettersCountsAndIsReported(t *testing.T) {
 	m := to("Rossi@pec.azienda.test")
 	d, _ := foldAll(t, m, sofar(m), []contracts.Event{
