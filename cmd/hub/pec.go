@@ -19,6 +19,7 @@ import (
 
 type pecCmd struct {
 	Inspect pecInspectCmd `cmd:"" help:"Read PEC message files, and tell what they say and whether they can be believed. Needs no configuration."`
+	Compare pecCompareCmd `cmd:"" help:"Tell whether the message that a delivery receipt returns is the one that was sent."`
 	Plan    planCmd       `cmd:"" help:"Foretell whether a role's mailboxes can carry a number of messages by an instant, and what would help."`
 }
 

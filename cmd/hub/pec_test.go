@@ -123,3 +123,36 @@ func TestPECInspectExitStatus(t *testing.T) {
 		})
 	}
 }
+
+func TestPECCompareBindsAReceiptToItsMessage(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "\n", "\r\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const message = "Subject: Prova\nContent-Type: text/plain\n\nciao\n"
+	receipt := func(returned string) string {
+		return "X-Ricevuta: avvenuta-consegna\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: message/rfc822; name=postacert.eml\n\n" + returned + "--x--\n"
+	}
+	sent := write("sent.eml", message)
+	same := write("same.eml", receipt("Received: from x\nMessage-ID: <y>\n"+message+"\n"))
+	other := write("other.eml", receipt(strings.NewReplacer("ciao", "addio", "Prova", "\u009bProva").Replace(message)+"\n"))
+	none := write("none.eml", strings.Replace(receipt(""), "message/rfc822", "text/plain", 1))
+
+	out, _ := must(t, 0, "", "pec", "compare", same, sent, "-json")
+	var got pec.Comparison
+	if err := strict(out, &got); err != nil || got.Result != pec.Match || got.Parts != 1 {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, _ = must(t, 0, "", "pec", "compare", other, sent)
+	if !strings.Contains(out, pec.Mismatch) || !strings.Contains(out, "subject") || strings.Contains(out, "\u009b") {
+		t.Errorf("%s", out)
+	}
+	if _, errOut := must(t, statusWrong, "", "pec", "compare", none, sent); !strings.Contains(errOut, "returns no message") {
+		t.Errorf("%s", errOut)
+	}
+	must(t, statusFailed, "", "pec", "compare", same, filepath.Join(dir, "nowhere.eml"))
+}
