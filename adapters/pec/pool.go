@@ -5,6 +5,8 @@ import (
 	"context"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +19,8 @@ type pool struct {
 	boxes []*mailbox
 
 	mu    sync.Mutex
-	busy  map[*mailbox]bool
-	last  map[string]uint64 // when a mailbox or a provider was last used, as a number of uses
+	busy  map[*mailbox]uint64 // in use, and as which use
+	last  map[string]uint64   // when a mailbox or a provider was last used, as a number of uses
 	uses  uint64
 	freed chan struct{} // closed and replaced when a mailbox is given back
 }
@@ -28,7 +30,7 @@ func newPools(boxes []*mailbox) map[string]*pool {
 	for _, b := range boxes {
 		p, ok := pools[b.Role]
 		if !ok {
-			p = &pool{busy: map[*mailbox]bool{}, last: map[string]uint64{}, freed: make(chan struct{})}
+			p = &pool{busy: map[*mailbox]uint64{}, last: map[string]uint64{}, freed: make(chan struct{})}
 			pools[b.Role] = p
 		}
 		p.boxes = append(p.boxes, b)
@@ -36,10 +38,13 @@ func newPools(boxes []*mailbox) map[string]*pool {
 	return pools
 }
 
-// named finds a mailbox of the pool.
-func (p *pool) named(name string) *mailbox {
+// named finds the mailbox of a place, as long as it is reserved.
+func (p *pool) named(place string) *mailbox {
+	name, use, _ := strings.Cut(place, "#")
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, b := range p.boxes {
-		if b.Name == name {
+		if b.Name == name && p.busy[b] != 0 && strconv.FormatUint(p.busy[b], 10) == use {
 			return b
 		}
 	}
@@ -78,7 +83,7 @@ func (p *pool) reserve(now time.Time, fits func(*mailbox) bool) (*mailbox, wait)
 	b, w := p.choose(now, fits)
 	if b != nil {
 		p.uses++
-		p.busy[b] = true
+		p.busy[b] = p.uses
 		p.last[b.Name], p.last["@"+b.provider] = p.uses, p.uses
 	}
 	return b, w
@@ -118,7 +123,7 @@ func (p *pool) choose(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) 
 		if b.Drain || fits != nil && !fits(b) {
 			continue
 		}
-		if p.busy[b] {
+		if p.busy[b] != 0 {
 			w.busy = true
 			continue
 		}
@@ -181,7 +186,8 @@ func (p *pool) await(ctx context.Context, clock contracts.Clock, fits func(*mail
 }
 
 // Reserve takes the mailbox of a role whose turn it is, for one message: free, within its rate of any minute, and neither
-// refused, away nor full. Where there is none it says when to ask again; zero: when one is given back.
+// refused, away nor full. Where there is none it says when to ask again; zero: when one is given back. A place has a name
+// of its own each time: what became of one message says nothing about the next, for which mailbox rests is decided here.
 func (a *Adapter) Reserve(role string) (contracts.Place, time.Time, bool) {
 	p, ok := a.pools[role]
 	if !ok {
@@ -190,13 +196,20 @@ func (a *Adapter) Reserve(role string) (contracts.Place, time.Time, bool) {
 	now := a.env.Clock.Now()
 	b, w := p.reserve(now, nil)
 	if b != nil {
-		var once sync.Once
-		return contracts.Place{Name: b.Name, Release: func(bool) { once.Do(func() { p.release(b) }) }}, time.Time{}, true
+		release := sync.OnceFunc(func() { p.release(b) })
+		return contracts.Place{Name: p.place(b), Release: func(bool) { release() }}, time.Time{}, true
 	}
 	if w.until.IsZero() && !w.busy { // all are full: whoever empties one does not tell us
 		w.until = now.Add(minute)
 	}
 	return contracts.Place{}, w.until, false
+}
+
+// place names a reserved mailbox and its use.
+func (p *pool) place(b *mailbox) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return b.Name + "#" + strconv.FormatUint(p.busy[b], 10)
 }
 
 // provider names who runs a mailbox's server, as far as its configuration tells.

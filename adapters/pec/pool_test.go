@@ -66,6 +66,12 @@ func (j *journal) times(words string) int {
 	return strings.Count(j.text.String(), words)
 }
 
+// box is the name of a place's mailbox.
+func box(p contracts.Place) string {
+	name, _, _ := strings.Cut(p.Name, "#")
+	return name
+}
+
 func fresh(i int) *hold {
 	h := newHold()
 	h.id = fmt.Sprintf("m%025d", i)
@@ -81,6 +87,24 @@ func (w *world) sendAs(t *testing.T, h *hold, m delivery.Message) (delivery.Disp
 	}
 	defer place.Release(true)
 	return w.Send(contracts.WithPlace(contracts.WithHold(t.Context(), h), place.Name), m)
+}
+
+// at is a context with a place at one mailbox.
+func (w *world) at(ctx context.Context, t *testing.T, b *mailbox) context.Context {
+	t.Helper()
+	p := w.pools["centrale"]
+	if one, _ := p.reserve(w.bench.Clock().Now(), func(one *mailbox) bool { return one == b }); one == nil {
+		t.Fatalf("%s is not free", b.Name)
+	}
+	return contracts.WithPlace(ctx, p.place(b))
+}
+
+// sendFrom sends from one mailbox, as if its place had been the reserved one.
+func (w *world) sendFrom(t *testing.T, b *mailbox, h *hold, m delivery.Message) (delivery.Dispatch, error) {
+	t.Helper()
+	ctx := w.at(contracts.WithHold(t.Context(), h), t, b)
+	defer w.pools["centrale"].release(b)
+	return w.Send(ctx, m)
 }
 
 // from is the mailbox of the last message that the mock took.
@@ -126,7 +150,7 @@ func TestPlaceIsReservedOnceAndGivenBack(t *testing.T) {
 	w, _ := newPool(t, 2, nil)
 	a, _, ok := w.Reserve("centrale")
 	b, _, also := w.Reserve("centrale")
-	if !ok || !also || a.Name == b.Name {
+	if !ok || !also || box(a) == box(b) {
 		t.Fatalf("places %q %t and %q %t", a.Name, ok, b.Name, also)
 	}
 	if _, next, ok := w.Reserve("centrale"); ok || !next.IsZero() {
@@ -134,11 +158,17 @@ func TestPlaceIsReservedOnceAndGivenBack(t *testing.T) {
 	}
 	a.Release(false)
 	a.Release(false)
-	if c, _, ok := w.Reserve("centrale"); !ok || c.Name != a.Name {
-		t.Errorf("after %s was given back: %q %t", a.Name, c.Name, ok)
+	c, _, ok := w.Reserve("centrale")
+	if !ok || box(c) != box(a) || c.Name == a.Name {
+		t.Errorf("after %s was given back: %q %t, want its mailbox under another name", a.Name, c.Name, ok)
 	}
+	a.Release(false) // must not give back what another has now
 	if _, _, ok := w.Reserve("centrale"); ok {
 		t.Error("a place given back twice is two places")
+	}
+	stale := contracts.WithPlace(contracts.WithHold(t.Context(), fresh(1)), a.Name)
+	if _, err := w.Send(stale, to("rossi@pec.cittadini.test")); contracts.KindOf(err) != contracts.Internal || w.bench.Sent("pec smtp message") != 0 {
+		t.Errorf("from a place that was given back: %v", err)
 	}
 	if _, next, ok := w.Reserve("altro"); ok || !next.IsZero() {
 		t.Error("a role that nobody speaks for has a place")
@@ -189,7 +219,7 @@ func TestSlowMailboxHoldsUpNoOther(t *testing.T) {
 	hold(true)
 	slow := make(chan error, 1)
 	place, _, _ := w.Reserve("centrale")
-	if place.Name != w.box.Name {
+	if box(place) != w.box.Name {
 		t.Fatalf("the first place is %s", place.Name)
 	}
 	go func() {
@@ -212,27 +242,31 @@ func TestSlowMailboxHoldsUpNoOther(t *testing.T) {
 func TestMailboxInTroubleHandsTheMessageOn(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		spoil func(*world)
+		spoil func(*testing.T, *world)
 	}{
-		{"log-in refused", func(w *world) { _ = w.mock.SetMailbox(w.box.Address, func(c *mock.Condition) { c.Locked = true }) }},
-		{"421 at MAIL", func(w *world) { _ = w.mock.SetMailbox(w.box.Address, func(c *mock.Condition) { c.Drop421 = 9 }) }},
-		{"421 at RCPT", func(w *world) { _ = w.mock.Order(mock.Order{Story: "busy", Mailbox: w.box.Address}) }},
-		{"the rate limit dressed as 550", func(w *world) { _ = w.mock.Order(mock.Order{Story: "toomuch", Mailbox: w.box.Address}) }},
-		{"the rate limit as 451", func(w *world) {
+		{"log-in refused", func(t *testing.T, w *world) {
+			_ = w.mock.SetMailbox(w.box.Address, func(c *mock.Condition) { c.Locked = true })
+		}},
+		{"421 at MAIL", func(t *testing.T, w *world) {
+			_ = w.mock.SetMailbox(w.box.Address, func(c *mock.Condition) { c.Drop421 = 9 })
+		}},
+		{"421 at RCPT", func(t *testing.T, w *world) { _ = w.mock.Order(mock.Order{Story: "busy", Mailbox: w.box.Address}) }},
+		{"the rate limit dressed as 550", func(t *testing.T, w *world) { _ = w.mock.Order(mock.Order{Story: "toomuch", Mailbox: w.box.Address}) }},
+		{"the rate limit as 451", func(t *testing.T, w *world) {
 			_ = w.mock.SetMailbox(w.box.Address, func(c *mock.Condition) { c.PerMinute, c.RateReply = 1, 451 })
-			_, _ = w.Send(contracts.WithPlace(contracts.WithHold(context.Background(), fresh(77)), w.box.Name), to("rossi@pec.cittadini.test"))
+			_, _ = w.sendFrom(t, w.boxes[0], fresh(77), to("rossi@pec.cittadini.test"))
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := newPool(t, 2, nil)
-			tc.spoil(w)
+			tc.spoil(t, w)
 			h := fresh(1)
-			d, err := w.Send(contracts.WithPlace(contracts.WithHold(t.Context(), h), w.box.Name), to("rossi@pec.cittadini.test"))
+			d, err := w.sendFrom(t, w.boxes[0], h, to("rossi@pec.cittadini.test"))
 			if err != nil || d.Mailbox == w.box.Name || w.from() == w.box.Name || h.departed != 1 || h.rendered != 1 {
 				t.Errorf("%v, sent from %q (%s), departed %d times", err, d.Mailbox, w.from(), h.departed)
 			}
-			if p, _, ok := w.Reserve("centrale"); !ok || p.Name == w.box.Name {
+			if p, _, ok := w.Reserve("centrale"); !ok || box(p) == w.box.Name {
 				t.Errorf("the next place is %q %t", p.Name, ok)
 			}
 		})
@@ -265,12 +299,11 @@ func TestMessageThatMayHaveLeftStaysWithItsMailbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, m := fresh(1), to("rossi@pec.cittadini.test")
-	ctx := contracts.WithHold(t.Context(), h)
-	if _, err := w.Send(contracts.WithPlace(ctx, w.box.Name), m); contracts.KindOf(err) != contracts.Unavailable || h.departed != 1 {
+	if _, err := w.sendFrom(t, w.boxes[0], h, m); contracts.KindOf(err) != contracts.Unavailable || h.departed != 1 {
 		t.Fatalf("451 at the dot: %v, departed %d times", err, h.departed)
 	}
 	frozen := h.kept[keptMessage]
-	d, err := w.Send(contracts.WithPlace(ctx, w.boxes[1].Name), m)
+	d, err := w.sendFrom(t, w.boxes[1], h, m)
 	if err != nil || d.Mailbox != w.box.Name || w.from() != w.box.Name || d.Sum != contracts.SumOf(frozen) || h.rendered != 1 {
 		t.Errorf("%v, sent from %q (%s), frozen %d times", err, d.Mailbox, w.from(), h.rendered)
 	}
@@ -285,8 +318,7 @@ func TestMessageThatNeverLeftMayMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, m := fresh(1), to("rossi@pec.cittadini.test")
-	ctx := contracts.WithHold(t.Context(), h)
-	_, err := w.Send(contracts.WithPlace(ctx, w.box.Name), m)
+	_, err := w.sendFrom(t, w.boxes[0], h, m)
 	if contracts.KindOf(err) != contracts.Unavailable || h.departed != 0 || h.rendered != 0 {
 		t.Fatalf("450 at RCPT: %v, departed %d times, frozen %d times", err, h.departed, h.rendered)
 	}
@@ -295,7 +327,7 @@ func TestMessageThatNeverLeftMayMove(t *testing.T) {
 	} else {
 		p.Release(false)
 	}
-	d, err := w.Send(contracts.WithPlace(ctx, w.boxes[1].Name), m)
+	d, err := w.sendFrom(t, w.boxes[1], h, m)
 	if err != nil || d.Mailbox != w.boxes[1].Name || !strings.Contains(string(h.kept[keptMessage]), w.boxes[1].Address) {
 		t.Errorf("%v, sent from %q", err, d.Mailbox)
 	}
@@ -450,13 +482,13 @@ func TestTooBigForOneMailboxGoesToAnother(t *testing.T) {
 		m.Attachments = []delivery.Attachment{{Name: contracts.NewPrivate("a.pdf"), MediaType: "application/pdf", Content: contracts.NewBlob(make([]byte, n))}}
 	}
 	big(500 << 10) // encoded 685 KB, to two
-	d, err := w.Send(contracts.WithPlace(contracts.WithHold(t.Context(), fresh(1)), w.boxes[0].Name), m)
+	d, err := w.sendFrom(t, w.boxes[0], fresh(1), m)
 	if err != nil || d.Mailbox != w.boxes[1].Name {
 		t.Errorf("%v from %q", err, d.Mailbox)
 	}
 	big(2 << 20)
 	h := fresh(2)
-	_, err = w.Send(contracts.WithPlace(contracts.WithHold(t.Context(), h), w.boxes[0].Name), m)
+	_, err = w.sendFrom(t, w.boxes[0], h, m)
 	if e := contracts.AsError(err); e == nil || e.Kind != contracts.Invalid || e.Code != "5.3.4" || h.rendered != 0 {
 		t.Errorf("too big for all: %v", err)
 	}
@@ -486,10 +518,10 @@ func TestHundredAndTenMailboxesAreOneRole(t *testing.T) {
 	seen := map[string]bool{}
 	for range 110 {
 		p, _, ok := a.(*Adapter).Reserve("centrale")
-		if !ok || seen[p.Name] {
+		if !ok || seen[box(p)] {
 			t.Fatalf("place %q %t", p.Name, ok)
 		}
-		seen[p.Name] = true
+		seen[box(p)] = true
 	}
 	if _, _, ok := a.(*Adapter).Reserve("centrale"); ok {
 		t.Error("a 111th place")

@@ -25,8 +25,7 @@ func (w *world) inDoubt(t *testing.T, b *mailbox, h *hold, m delivery.Message, s
 	if err := w.mock.Order(mock.Order{Story: story, Mailbox: b.Address, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
-	ctx := contracts.WithPlace(contracts.WithHold(t.Context(), h), b.Name)
-	if _, err := w.Send(ctx, m); contracts.KindOf(err) != contracts.Uncertain {
+	if _, err := w.sendFrom(t, b, h, m); contracts.KindOf(err) != contracts.Uncertain {
 		t.Fatalf("cut after the dot: %v", err)
 	}
 }
@@ -55,7 +54,7 @@ func TestResolveAsksTheMailboxFromWhichItMayHaveLeft(t *testing.T) {
 func TestResolveWithoutARenderingAsksEveryMailboxOfTheRole(t *testing.T) {
 	w, _ := newPool(t, 3, func(c *Config) { c.Mailboxes[2].Drain = true })
 	sent, m := fresh(1), to("rossi@pec.cittadini.test")
-	if _, err := w.Send(contracts.WithPlace(contracts.WithHold(t.Context(), sent), w.boxes[1].Name), m); err != nil {
+	if _, err := w.sendFrom(t, w.boxes[1], sent, m); err != nil {
 		t.Fatal(err)
 	}
 	w.bench.Advance(time.Minute)

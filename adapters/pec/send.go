@@ -116,9 +116,9 @@ func (s *sending) place(ctx context.Context) (*mailbox, func(), error) {
 		b, w = s.pool.await(ctx, s.env.Clock, s.fits)
 	case len(s.tried) == 0:
 		if b = s.pool.named(name); b == nil {
-			return nil, nil, contracts.Errorf(contracts.Internal, "send: the reserved place is no mailbox of the role")
+			return nil, nil, contracts.Errorf(contracts.Internal, "send: the place is not reserved")
 		}
-		if !b.Drain && s.fits(b) {
+		if s.fits(b) {
 			return b, func() {}, nil // whoever reserved it gives it back
 		}
 		fallthrough
