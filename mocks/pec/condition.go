@@ -23,6 +23,7 @@ type Condition struct {
 	LockedUntil time.Time     `json:"locked_until,omitzero"`
 	Latency     time.Duration `json:"latency"` // real time before the work of each SMTP submission and IMAP command
 	Late        time.Duration `json:"late"`    // real time between the work and its answer
+	Deaf        bool          `json:"deaf"`    // IDLE announces nothing, as over a link that died unnoticed
 	Hold        bool          `json:"hold"`    // submissions and commands wait until this is lifted, or the bench closes
 
 	Snatch       int `json:"snatch"`        // so many mails are deleted by another reader the moment they arrive; negative: all

@@ -43,6 +43,17 @@ func (m *Mock) desk(b *lab.Bench) {
 	b.Admin("POST pec/uidvalidity", desked(func(j placeJSON) (any, error) { return done{}, m.BumpUIDValidity(j.Mailbox, j.folder()) }))
 	b.Admin("POST pec/put", desked(func(j placeJSON) (any, error) { return done{}, m.Put(j.Mailbox, j.folder(), []byte(j.Raw)) }))
 	b.Admin("POST pec/anomaly", desked(func(j placeJSON) (any, error) { return done{}, m.DeliverAnomaly(j.Mailbox, []byte(j.Raw)) }))
+	b.Admin("GET pec/mails", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		out, err := m.Mails(q.Get("mailbox"), placeJSON{Folder: q.Get("folder")}.folder())
+		answer(w, out, err)
+	})
+	b.Admin("POST pec/take", desked(func(j takeJSON) (any, error) {
+		return done{}, m.Take(j.Mailbox, placeJSON{Folder: j.Folder}.folder(), j.To, j.UIDs...)
+	}))
+	b.Admin("POST pec/mark", desked(func(j takeJSON) (any, error) {
+		return done{}, m.Mark(j.Mailbox, placeJSON{Folder: j.Folder}.folder(), j.Flag, j.UIDs...)
+	}))
 	b.Admin("POST pec/issue", desked(func(e Extra) (any, error) { return done{}, m.Issue(e) }))
 }
 
@@ -54,6 +65,15 @@ type placeJSON struct {
 	Mailbox string `json:"mailbox"`
 	Folder  string `json:"folder"` // empty: INBOX
 	Raw     string `json:"raw"`
+}
+
+// takeJSON is what another reader does to some mails.
+type takeJSON struct {
+	Mailbox string   `json:"mailbox"`
+	Folder  string   `json:"folder"` // empty: INBOX
+	UIDs    []uint32 `json:"uids"`
+	To      string   `json:"to"`   // take: a folder; empty: the mails are deleted
+	Flag    string   `json:"flag"` // mark
 }
 
 func (j placeJSON) folder() string {
@@ -122,6 +142,7 @@ type conditionJSON struct {
 	LockedUntil  *time.Time `json:"locked_until"`
 	Latency      *duration  `json:"latency"`
 	Late         *duration  `json:"late"`
+	Deaf         *bool      `json:"deaf"`
 	Hold         *bool      `json:"hold"`
 	Snatch       *int       `json:"snatch"`
 	RefuseLogins *int       `json:"refuse_logins"`
@@ -139,6 +160,7 @@ func (j conditionJSON) apply(c *Condition) {
 	set(&c.LockedUntil, j.LockedUntil)
 	set(&c.Latency, (*time.Duration)(j.Latency))
 	set(&c.Late, (*time.Duration)(j.Late))
+	set(&c.Deaf, j.Deaf)
 	set(&c.Hold, j.Hold)
 	set(&c.Snatch, j.Snatch)
 	set(&c.RefuseLogins, j.RefuseLogins)

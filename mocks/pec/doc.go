@@ -44,10 +44,11 @@
 //
 // [Mock.Issue] makes any receipt out of the ordinary course, presa-in-carico and rilevazione-virus among them, shaped by any
 // stories; [Mock.DeliverAnomaly] wraps a bounce, [Mock.Put] lays raw bytes into a folder, [Mock.BumpUIDValidity] renumbers one,
+// [Mock.Take] and [Mock.Mark] are another reader at work, [Mock.Mails] and [Mock.Sessions] look without touching;
 // [Mock.Skew] sets the providers' clocks wrong, [Mock.SetCertificate] and [Mock.SetQuirks] change the form of everything.
 //
-// All of it is on the bench's admin endpoint too, as JSON under /_lab/pec/: GET stories, profiles, orders, mailboxes and truth;
-// POST orders, chaos, mailboxes, switches, issue, put, anomaly and uidvalidity; DELETE orders. A name that does not exist is an
+// All of it is on the bench's admin endpoint too, as JSON under /_lab/pec/: GET stories, profiles, orders, mailboxes, mails and
+// truth; POST orders, chaos, mailboxes, switches, issue, put, anomaly, take, mark and uidvalidity; DELETE orders. A name that does not exist is an
 // error, here as there.
 //
 // # Faults

@@ -150,8 +150,10 @@ func (f *folder) size() int64 {
 	return n
 }
 
-func (m *message) has(flag imap.Flag) bool {
-	return slices.ContainsFunc(m.flags, func(have string) bool { return strings.EqualFold(have, string(flag)) })
+func (m *message) has(flag imap.Flag) bool { return m.hasNamed(string(flag)) }
+
+func (m *message) hasNamed(flag string) bool {
+	return slices.ContainsFunc(m.flags, func(have string) bool { return strings.EqualFold(have, flag) })
 }
 
 func imapFlags(flags []string) []imap.Flag {

@@ -237,8 +237,10 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	s.m.store.mu.Unlock()
 	lag := s.m.profile(account).IdleLag
 	for {
-		if err := v.tracker.Poll(w, true); err != nil {
-			return err
+		if c, err := s.m.Mailbox(account); err == nil && !c.Deaf {
+			if err := v.tracker.Poll(w, true); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-v.wake:

@@ -498,3 +498,27 @@ func TestTheDeskDoesWhatTheMethodsDo(t *testing.T) {
 		t.Errorf("%d unsound", unsound)
 	}
 }
+
+func TestALockoutThrowsReadersOutForHalfAnHour(t *testing.T) {
+	b, m := bench(t)
+	a := m.Accounts()[0]
+	reader := login(t, b, a)
+	send(t, b, m, "a@x", "lockout@pec.cittadini.test")
+	if err := reader.Noop().Wait(); err == nil {
+		t.Error("the reader is still there")
+	}
+	if c, err := dialAs(b, a); codeOf(err) != 535 {
+		c.Close()
+		t.Errorf("a new session: %v", err)
+	}
+	b.Advance(lockout - time.Second)
+	if _, err := dialAs(b, a); codeOf(err) != 535 {
+		t.Errorf("a second before its end: %v", err)
+	}
+	b.Advance(time.Second)
+	if c, err := dialAs(b, a); err != nil {
+		t.Errorf("afterwards: %v", err)
+	} else {
+		c.Close()
+	}
+}
