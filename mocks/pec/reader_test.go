@@ -63,6 +63,12 @@ func TestAnotherReaderTakesMovesAndMarks(t *testing.T) {
 	if want := in[0].Size + moved[0].Size; used != want {
 		t.Errorf("%d bytes used, want %d", used, want)
 	}
+	if err := c.Delete("Archivio/2026").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := m.Used(sender); left != in[0].Size {
+		t.Errorf("%d bytes used after the folder went, want %d", left, in[0].Size)
+	}
 	for what, err := range map[string]error{
 		"a UID that is gone":   m.Take(sender, "INBOX", "", 1),
 		"to where they are":    m.Take(sender, "INBOX", "inbox", 3),

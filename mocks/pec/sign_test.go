@@ -293,6 +293,15 @@ func TestCertificateVariants(t *testing.T) {
 			t.Errorf("only the name must be wrong: %v", err)
 		}
 	})
+	for variant, policies := range map[Certificate]int{Sound: 1, NoPolicy: 0} {
+		t.Run("the policy of "+string(variant), func(t *testing.T) {
+			m, raw := receipt(t, variant)
+			p7, err := verify(t, raw, m.RootsPEM(), time.Time{})
+			if err != nil || len(p7.GetOnlySigner().Policies) != policies {
+				t.Errorf("%d policies, want %d: %v", len(p7.GetOnlySigner().Policies), policies, err)
+			}
+		})
+	}
 	t.Run("an unknown variant", func(t *testing.T) {
 		if err := New().SetCertificate("gold"); err == nil {
 			t.Error("was taken")
