@@ -16,6 +16,7 @@ import (
 	"raccordo/contracts"
 	"raccordo/hub/call"
 	"raccordo/hub/feed"
+	"raccordo/hub/ledger"
 )
 
 // A MetricsConfig is where Prometheus reads. The operators' socket serves the same page.
@@ -134,6 +135,9 @@ var (
 	gBroken     = gauge{"raccordo_store_broken", "1 after a flush failed: nothing is written until the hub is started again.", nil}
 	gQueue      = gauge{"raccordo_store_queue", "Writes that wait for the writer.", nil}
 	gRecovered  = gauge{"raccordo_recovering", "1 while the store counts as a restored copy.", nil}
+	gBackup     = gauge{"raccordo_backup_timestamp_seconds", "Beginning of the last backup that was completed; 0: there was none.", nil}
+	gUnanchored = gauge{"raccordo_ledger_unanchored", "Closed days whose head has not gone the configured way yet.", []string{"way"}}
+	gLost       = gauge{"raccordo_ledger_undelivered", "Heads sent that did not arrive, as heard since the start.", nil}
 	gUnreadable = gauge{"raccordo_stand_unreadable", "1 when the store could not be read for this page.", nil}
 )
 
@@ -141,7 +145,7 @@ var (
 func (s stand) Describe(ch chan<- *prometheus.Desc) {
 	for _, g := range []gauge{
 		gTickets, gOldest, gDue, gLots, gWorkers, gBreaker, gPlaces, gCallers, gHeard, gLag, gFailing, gRead, gAside,
-		gWAL, gFree, gLow, gBroken, gQueue, gRecovered, gUnreadable,
+		gWAL, gFree, gLow, gBroken, gQueue, gRecovered, gBackup, gUnanchored, gLost, gUnreadable,
 	} {
 		ch <- g.desc()
 	}
@@ -180,6 +184,9 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), countFor)
 	defer cancel()
 	t, err := h.box.Stats(ctx)
+	if err == nil {
+		err = s.evidence(ctx, set)
+	}
 	set(gUnreadable, oneIf(err != nil))
 	if err != nil {
 		return
@@ -196,6 +203,30 @@ func (s stand) Collect(ch chan<- prometheus.Metric) {
 	set(gLots, float64(t.Lots))
 	set(gWorkers, float64(t.InFlight), "busy")
 	set(gWorkers, float64(t.Workers), "all")
+}
+
+// evidence tells how far backups and anchors have come.
+func (s stand) evidence(ctx context.Context, set func(g gauge, v float64, labels ...string)) error {
+	at, err := s.h.marks.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	set(gBackup, max(float64(at.UnixMilli())/1000, 0)) // no time is long before 1970
+	anchor := s.h.cfg.Ledger.Anchor
+	for way, on := range map[string]bool{ledger.AnchorFile: anchor.Folder != "", ledger.AnchorMessage: anchor.Sends()} {
+		if !on {
+			continue
+		}
+		n, err := s.h.ledger.Unanchored(ctx, way)
+		if err != nil {
+			return err
+		}
+		set(gUnanchored, float64(n), way)
+	}
+	if anchor.Sends() {
+		set(gLost, float64(s.h.undelivered.Load()))
+	}
+	return nil
 }
 
 // sources tells how the reading of each mailbox stands. Their names are configured, so that there are not more of them

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,17 +40,21 @@ type watch struct {
 	stopped func()
 }
 
-func newWatch(t *testing.T) *watch {
+// newWatch sends heads to an address; empty: to a mailbox that is read.
+func newWatch(t *testing.T, to string) *watch {
 	w := &watch{t: t, bench: lab.Start(t, mocks.All()...), dir: t.TempDir(), folder: t.TempDir()}
 	w.file = filepath.Join(w.dir, "hub.yaml")
 	post := w.bench.Mock("pec").(*pec.Mock)
 	w.ours, w.other = post.Accounts()[0], post.Accounts()[1]
 	w.accept = func() int { return len(post.Accepted()) }
+	if to == "" {
+		to = w.other.Address
+	}
 	text, err := mocks.Configuration(w.bench, w.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	yaml := strings.Replace(string(text), "ledger:\n", fmt.Sprintf("ledger:\n  anchor: {folder: %q, to: %q, sender: centrale}\n", w.folder, w.other.Address), 1)
+	yaml := strings.Replace(string(text), "ledger:\n", fmt.Sprintf("ledger:\n  anchor: {folder: %q, to: %q, sender: centrale}\n", w.folder, to), 1)
 	if err := os.WriteFile(w.file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -80,14 +86,15 @@ func (w *watch) open() {
 	}
 }
 
-// until moves the clock to an instant, by way of all that falls due before.
-func (w *watch) until(horizon time.Time) {
+// until moves the clock to an instant, by way of all that falls due before, and on until a condition holds: a hub that
+// was only just opened may not have looked at the clock yet.
+func (w *watch) until(horizon time.Time, holds func() bool) {
 	w.t.Helper()
 	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
-	for over := false; !over; {
+	for over := false; !over || !holds(); {
 		jumped := false
 		w.hub.Still(func(next time.Time) {
 			if w.bench.InFlight() > 0 {
@@ -96,11 +103,13 @@ func (w *watch) until(horizon time.Time) {
 			if at, ok := w.bench.Clock().Next(); ok && (next.IsZero() || at.Before(next)) {
 				next = at
 			}
-			if over = next.IsZero() || next.After(horizon); over {
-				next = horizon
+			if !over {
+				if over = next.IsZero() || next.After(horizon); over {
+					next = horizon
+				}
+				jumped = true
 			}
 			w.bench.Clock().AdvanceTo(next)
-			jumped = true
 		})
 		if jumped {
 			continue
@@ -110,6 +119,27 @@ func (w *watch) until(horizon time.Time) {
 		case <-deadline.C:
 			w.t.Fatal("the hub does not come to rest")
 		}
+	}
+}
+
+// accepted holds once the provider has taken so many messages.
+func (w *watch) accepted(n int) func() bool { return func() bool { return w.accept() >= n } }
+
+// settled holds once so many of the hub's own tickets are settled, and it has heard of that.
+func (w *watch) settled(n int) func() bool {
+	return func() bool {
+		events, err := w.hub.Feed().After(w.t.Context(), "hub", 0, 1000)
+		acked, err2 := w.hub.Feed().Acked(w.t.Context(), "hub")
+		if err != nil || err2 != nil {
+			w.t.Fatal(err, err2)
+		}
+		done := 0
+		for _, e := range events {
+			if e.Kind == contracts.EventSettled && e.Seq <= acked {
+				done++
+			}
+		}
+		return done >= n
 	}
 }
 
@@ -182,41 +212,34 @@ func (w *watch) verify(status int, dir string) (ledger.AnchorReport, string) {
 }
 
 func TestHeadsTravelToAnotherAdministratorAndBetrayAHistoryWrittenAnew(t *testing.T) {
-	w := newWatch(t)
+	w := newWatch(t, "")
 	begun := w.bench.Clock().Now()
 	midnight := begun.Truncate(24 * time.Hour).Add(24 * time.Hour)
 	w.open()
 	if err := w.hub.Rejoin(t.Context(), "inad", "operator-7", "a first entry"); err != nil {
 		t.Fatal(err)
 	}
-	w.until(midnight.Add(-time.Minute))
+	w.until(midnight.Add(-time.Minute), w.accepted(0))
 	if n := w.accept(); n != 0 {
 		t.Fatalf("%d messages before the day is over", n)
 	}
-	w.until(midnight.Add(10 * time.Minute))
+	w.until(midnight.Add(10*time.Minute), w.accepted(1))
 	if n := w.accept(); n != 1 {
 		t.Fatalf("%d messages ten minutes after midnight, want 1", n)
 	}
-	w.until(midnight.Add(25 * time.Hour))
+	w.until(midnight.Add(25*time.Hour), w.accepted(2))
 	w.stopped()
 	w.open() // a restart sends nothing again
-	w.until(midnight.Add(26 * time.Hour))
+	w.until(midnight.Add(26*time.Hour), w.accepted(2))
 	if n := w.accept(); n != 2 {
 		t.Fatalf("%d messages after two midnights and a restart, want 2", n)
 	}
 	w.stopped()
 	w.bench.Clock().AdvanceTo(midnight.Add(3*24*time.Hour + 6*time.Hour)) // nobody is there for two midnights
 	w.open()
-	w.until(midnight.Add(3*24*time.Hour + 8*time.Hour))
+	w.until(midnight.Add(3*24*time.Hour+8*time.Hour), w.settled(3))
 	if n := w.accept(); n != 3 {
 		t.Fatalf("%d messages after the hub was away, want 3: one day had entries", n)
-	}
-	events, err := w.hub.Feed().After(t.Context(), "hub", 0, 100)
-	if err != nil || len(events) == 0 {
-		t.Fatalf("no events of the hub's own tickets: %v", err)
-	}
-	if acked, err := w.hub.Feed().Acked(t.Context(), "hub"); err != nil || acked != events[len(events)-1].Seq {
-		t.Errorf("heard up to %d of %d, %v", acked, events[len(events)-1].Seq, err)
 	}
 	envelopes, receipts := w.mail(w.other), w.mail(w.ours)
 	w.stopped()
@@ -279,6 +302,32 @@ func TestHeadsTravelToAnotherAdministratorAndBetrayAHistoryWrittenAnew(t *testin
 		}
 		if len(r.Problems) == 0 || !strings.Contains(r.Problems[0], want) {
 			t.Errorf("%s, a chain written anew: %q, want %q", what, r.Problems, want)
+		}
+	}
+}
+
+func TestAHeadThatDoesNotArriveRaisesAnAlarm(t *testing.T) {
+	w := newWatch(t, "nodest.archivio@pec.studi.test")
+	midnight := w.bench.Clock().Now().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	w.open()
+	defer func() { w.stopped() }()
+	if err := w.hub.Rejoin(t.Context(), "inad", "operator-7", "a first entry"); err != nil {
+		t.Fatal(err)
+	}
+	page := func() string {
+		rec := httptest.NewRecorder()
+		w.hub.Metrics().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		return rec.Body.String()
+	}
+	for _, line := range []string{"raccordo_ledger_undelivered 0", "raccordo_backup_timestamp_seconds 0", "raccordo_ledger_unanchored{way=\"file\"} 0"} {
+		if !strings.Contains(page(), line+"\n") {
+			t.Errorf("before: no %q", line)
+		}
+	}
+	w.until(midnight.Add(20*time.Hour), func() bool { return strings.Contains(page(), "raccordo_ledger_undelivered 1\n") })
+	for _, line := range []string{"raccordo_ledger_undelivered 1", "raccordo_ledger_unanchored{way=\"message\"} 0"} {
+		if !strings.Contains(page(), line+"\n") {
+			t.Errorf("after: no %q", line)
 		}
 	}
 }

@@ -122,6 +122,15 @@ func (l *Ledger) Anchored(ctx context.Context, by string) (segment uint64, err e
 	return segment, err
 }
 
+// Unanchored is how many closed segments lie behind the one up to which heads were anchored in a way.
+func (l *Ledger) Unanchored(ctx context.Context, by string) (n int, err error) {
+	err = l.db.Read(ctx, func(v *store.View) error {
+		return v.QueryRow(`SELECT count(*) FROM ledger_segment WHERE head IS NOT NULL
+			AND id > (SELECT coalesce(max(segment), 0) FROM ledger_anchor WHERE way = ?)`, by).Scan(&n)
+	})
+	return n, err
+}
+
 // NoteAnchored notes up to which segment heads were anchored in a way. It never goes back.
 func (l *Ledger) NoteAnchored(ctx context.Context, by string, segment uint64) error {
 	return l.st.Write(ctx, store.Settle, func(tx *store.Tx) error {
