@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -312,5 +313,212 @@ func TestServerThatNobodyVouchesForIsNotTold(t *testing.T) {
 	var f *Failure
 	if !errors.As(err, &f) || f.Phase != PhaseConnect || !strings.Contains(err.Error(), "tls handshake") || p.commands() != "" {
 		t.Errorf("%v, heard %q", err, p.commands())
+	}
+}
+
+// A server that stopped waiting says 421 to the next MAIL, or nothing: that message has not begun, and goes over a new
+// connection.
+func TestConnectionThatEndedBetweenMessagesIsReplacedOnce(t *testing.T) {
+	for _, tc := range []struct{ name, says string }{{"with 421", "421 4.4.2 idle for too long"}, {"without a word", ""}} {
+		t.Run(tc.name, func(t *testing.T) {
+			var mails atomic.Int32
+			p := listen(t, func(c *talk) {
+				c.say("220 here")
+				for {
+					line, ok := c.hear()
+					if !ok {
+						return
+					}
+					switch word, _, _ := strings.Cut(line, " "); word {
+					case "EHLO":
+						c.say("250-here", "250 AUTH PLAIN")
+					case "AUTH":
+						c.say("235 come in")
+					case "MAIL":
+						if mails.Add(1) == 2 {
+							if tc.says != "" {
+								c.say(tc.says)
+							}
+							return
+						}
+						c.say("250 ok")
+					case "DATA":
+						c.say("354 go on")
+						for line != "." && ok {
+							line, ok = c.hear()
+						}
+						c.say("250 2.0.0 ok")
+					default:
+						c.say("250 ok")
+					}
+				}
+			})
+			s := NewSubmitter(p.server())
+			defer s.Close()
+			departed := 0
+			for i := range 2 {
+				if _, err := s.Submit(t.Context(), envelope(), func() error { departed++; return nil }); err != nil {
+					t.Fatalf("message %d: %v", i+1, err)
+				}
+			}
+			if mails.Load() != 3 || departed != 2 || strings.Count(p.commands(), "AUTH") != 2 {
+				t.Errorf("%d MAIL, departed %d times, heard %q", mails.Load(), departed, p.commands())
+			}
+		})
+	}
+}
+
+// A new connection is not replaced: whoever hangs up at MAIL each time is away.
+func TestNewConnectionIsNotTriedTwice(t *testing.T) {
+	p := listen(t, play(answers{"MAIL": ""}))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	var f *Failure
+	if _, err := s.Submit(t.Context(), envelope(), stay); !errors.As(err, &f) || f.Phase != PhaseSender || strings.Count(p.commands(), "MAIL") != 1 {
+		t.Errorf("%v, heard %q", err, p.commands())
+	}
+}
+
+func TestResetThatFailsChangesNoAnswer(t *testing.T) {
+	p := listen(t, play(answers{"RCPT": "450 4.2.0 later", "RSET": ""}))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	for range 2 {
+		var f *Failure
+		if _, err := s.Submit(t.Context(), envelope(), stay); !errors.As(err, &f) || f.Reply.Status() != "450 4.2.0" || f.Kind(nil) != contracts.Unavailable || f.Sent() {
+			t.Errorf("%v", err)
+		}
+	}
+	if got := strings.Count(p.commands(), "AUTH"); got != 2 {
+		t.Errorf("%d connections, want a new one after RSET failed", got)
+	}
+}
+
+func TestFarewellAfterManyMessagesIsNoFailure(t *testing.T) {
+	p := listen(t, play(answers{"QUIT": ""}))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	for i := range maxUses {
+		if reply, err := s.Submit(t.Context(), envelope(), stay); err != nil || reply.Code != 250 {
+			t.Fatalf("message %d: %v", i+1, err)
+		}
+	}
+	if !strings.HasSuffix(p.commands(), "QUIT") {
+		t.Error("no farewell")
+	}
+}
+
+func TestUnusedConnectionIsClosed(t *testing.T) {
+	p := listen(t, play(nil))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), envelope(), stay); err != nil {
+		t.Fatal(err)
+	}
+	s.rest()
+	if s.conn == nil {
+		t.Fatal("closed while fresh")
+	}
+	s.conn.last = time.Now().Add(-maxIdle)
+	s.rest()
+	if s.conn != nil || !strings.HasSuffix(p.commands(), "QUIT") {
+		t.Errorf("still open; heard %q", p.commands())
+	}
+	s.rest()
+	if _, err := s.Submit(t.Context(), envelope(), stay); err != nil {
+		t.Error(err)
+	}
+	s.conn.last = time.Now().Add(-maxIdle)
+	if _, err := s.Submit(t.Context(), envelope(), stay); err != nil || strings.Count(p.commands(), "AUTH") != 3 {
+		t.Errorf("%v, %d connections: want an old one not trusted", err, strings.Count(p.commands(), "AUTH"))
+	}
+}
+
+// Bare line feeds and carriage returns end a message early for some servers (SMTP smuggling), and NUL and 8 bits arrive as
+// others than they left: such bytes are not sent at all.
+func TestBytesThatAreNotInWireFormAreNotSent(t *testing.T) {
+	p := listen(t, play(nil))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	for _, text := range []string{
+		"a\n.\r\nMAIL FROM:<x@y.test>\r\n", "a\r\n.\nMAIL FROM:<x@y.test>\r\n", "a\r.\r\n", "a\n", "no end of line", "a\x00b\r\n", "perch\xe9\r\n",
+		strings.Repeat("x", 999) + "\r\n", "\r\r\n",
+	} {
+		e := envelope()
+		e.Message = []byte("Subject: x\r\n\r\n" + text)
+		_, err := s.Submit(t.Context(), e, func() error { t.Error("departs"); return nil })
+		var f *Failure
+		if !errors.As(err, &f) || f.Sent() || f.OfMailbox(nil) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if p.commands() != "" {
+		t.Errorf("heard %q", p.commands())
+	}
+}
+
+func TestDotsAreStuffed(t *testing.T) {
+	p := listen(t, play(nil))
+	s := NewSubmitter(p.server())
+	defer s.Close()
+	e := envelope()
+	e.Message = []byte("Subject: x\r\n\r\n.\r\n..\r\n.x\r\nMAIL FROM:<x@y.test>\r\n")
+	if _, err := s.Submit(t.Context(), e, stay); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	heard := strings.Join(p.heard, "\n")
+	p.mu.Unlock()
+	if !strings.Contains(heard, "\n..\n...\n..x\nMAIL FROM:<x@y.test>\n.") {
+		t.Errorf("heard %q", heard)
+	}
+}
+
+// What a failure says of the mailbox, and what of the message: who is passed over follows from it.
+func TestFailureTellsWhoseTroubleItIs(t *testing.T) {
+	rate := []Pattern{{550, regexp.MustCompile("(?i)too much traffic")}}
+	for _, tc := range []struct {
+		name    string
+		say     answers
+		mailbox bool
+	}{
+		{"hangs up at once", answers{"greeting": ""}, true},
+		{"554 for a greeting", answers{"greeting": "554 5.3.2 no service"}, true},
+		{"refuses the password", answers{"AUTH": "535 5.7.8 no"}, true},
+		{"a locked account", answers{"AUTH": "534 5.7.9 locked"}, true},
+		{"refuses the sender", answers{"MAIL": "550 5.7.1 suspended"}, true},
+		{"puts the sender off", answers{"MAIL": "451 4.7.1 later"}, true},
+		{"takes no more than so many bytes", answers{"MAIL": "552 5.3.4 too big"}, false},
+		{"the rate at MAIL", answers{"MAIL": "550 Too much traffic"}, true},
+		{"the rate at RCPT", answers{"RCPT": "550 too much traffic"}, true},
+		{"the rate at the dot", answers{"dot": "550 Too Much Traffic"}, true},
+		{"greylists", answers{"RCPT": "450 4.2.0 later"}, false},
+		{"refuses a recipient", answers{"RCPT": "550 5.1.1 unknown"}, false},
+		{"goes away at RCPT", answers{"RCPT": "421 4.3.2 bye"}, true},
+		{"hangs up at RCPT", answers{"RCPT": ""}, true},
+		{"refuses DATA", answers{"DATA": "554 5.5.1 no"}, false},
+		{"refuses the message", answers{"dot": "554 5.6.0 no"}, false},
+		{"puts the message off", answers{"dot": "451 4.3.0 later"}, false},
+		{"goes away at the dot", answers{"dot": "421 4.3.2 bye"}, true},
+		{"lets nobody in any more at the dot", answers{"dot": "535 5.7.8 no"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := NewSubmitter(listen(t, play(tc.say)).server())
+			defer s.Close()
+			_, err := s.Submit(t.Context(), envelope(), stay)
+			var f *Failure
+			if !errors.As(err, &f) || f.OfMailbox(rate) != tc.mailbox {
+				t.Errorf("%v: the mailbox's %t, want %t", err, !tc.mailbox, tc.mailbox)
+			}
+		})
+	}
+	server := listen(t, play(nil)).server()
+	server.Password = func(context.Context) ([]byte, error) { return nil, contracts.Errorf(contracts.Denied, "no secret") }
+	s := NewSubmitter(server)
+	defer s.Close()
+	var f *Failure
+	if _, err := s.Submit(t.Context(), envelope(), stay); !errors.As(err, &f) || !f.OfMailbox(nil) || f.Kind(nil) != contracts.Denied {
+		t.Errorf("no password: %v", err)
 	}
 }
