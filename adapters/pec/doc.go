@@ -7,8 +7,12 @@
 // A message is rendered once and its bytes are frozen in the hold. Departure is marked before DATA; whatever breaks
 // after it and before the server's reply is Uncertain, never repeated, and settled by receipts. Signed bytes are taken
 // from the message as fetched. The outer header is unsigned and only a hint: daticert.xml inside the signed part
-// decides, and a contradiction between both is an anomaly. A dispatch is computed from the set of receipts alone, so
-// that order and repetition do not matter.
+// decides, and a contradiction between both is an anomaly. A dispatch is computed from the set of receipts alone
+// (delivery.Fold), so that order and repetition do not matter; a receipt that is signed and names our message is counted
+// under any date, and dates that cannot be are flagged.
+//
+// Reading a message needs its size in memory once, and once more if its lines do not end as on the wire; besides, less
+// than a mebibyte. Only Config.Roots says whom to believe: a certificate without the policy of PEC providers is noted.
 //
 // Basis: RFC 6109, and where the wire differs from it, receipts of real providers (Aruba 2023 and 2026, Namirial 2024,
 // Poste 2012) and the habits of the public notification platform's open adapter. Enhanced codes other than 5.1.1 and
@@ -16,7 +20,6 @@
 //
 // Known gaps: one mailbox per role (no pools); polling only, no IDLE; receipts that rules move out of the folder before
 // they are read are found only while a message is uncertain; no quota alarms, no moving or deleting of read mail; no
-// revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; hashes in receipts of form
-// "breve" are not compared; REM evidence (ETSI EN 319 532) is not read; generation 1 of a Message-ID only, since nobody
-// can order a second legal sending yet.
+// revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; REM evidence (ETSI EN 319 532)
+// is not read; generation 1 of a Message-ID only, since nobody can order a second legal sending yet.
 package pec
