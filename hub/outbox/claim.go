@@ -143,19 +143,20 @@ func readyGroups(q store.Querier) (all []group, err error) {
 }
 
 // The questions that are asked at every turn. Each names its index, since SQLite, left to choose without statistics, would
-// read whole states; a test reads the plans.
+// read whole states; a test reads the plans. None has a parameter as its limit: SQLite plans anew for every value of one.
+// Whoever asks stops reading.
 const (
 	selectWake  = `SELECT rank FROM outbox_ticket INDEXED BY outbox_ticket_wake WHERE state = 'queued' AND ready = 0 ORDER BY rank LIMIT 1`
 	selectGroup = `SELECT min(grp) FROM outbox_ticket INDEXED BY outbox_ticket_claim WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp > ?`
 	selectReady = `SELECT rank, next, n, lane FROM outbox_ticket INDEXED BY outbox_ticket_claim
-		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank <= ? ORDER BY rank, next, n LIMIT ?`
+		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank <= ? ORDER BY rank, next, n`
 	selectFirst = `SELECT rank, next, n, since FROM outbox_ticket INDEXED BY outbox_ticket_claim
 		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT 1`
 	countReady = `SELECT count(*) FROM (SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_claim
 		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? LIMIT ?)`
 	selectLot = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_claim
 		WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? AND rank > ? ORDER BY rank, next, n LIMIT ?`
-	selectUncertain = `SELECT n, next FROM outbox_ticket INDEXED BY outbox_ticket_uncertain WHERE state = 'uncertain' ORDER BY next, n LIMIT ?`
+	selectUncertain = `SELECT n, next FROM outbox_ticket INDEXED BY outbox_ticket_uncertain WHERE state = 'uncertain' ORDER BY next, n`
 	selectPromote   = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_wake WHERE state = 'queued' AND ready = 0 AND rank <= ? ORDER BY rank LIMIT 500`
 	selectKeyed     = `SELECT n FROM outbox_ticket INDEXED BY outbox_ticket_lane WHERE lane = ? AND state = 'queued' AND rule = 1 ORDER BY ready DESC, rank, next, n LIMIT 1`
 	selectStrict    = `SELECT n, pos, state FROM outbox_ticket INDEXED BY outbox_ticket_strict
@@ -185,12 +186,12 @@ func (b *Box) surveyGroup(q store.Querier, p *plan, g group, now int64, max int,
 	if limit < 0 {
 		return nil
 	}
-	rows, err := q.Query(selectReady, g.key, limit, max+len(paused))
+	rows, err := q.Query(selectReady, g.key, limit)
 	if err != nil {
 		return fmt.Errorf("survey tickets: %w", err)
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for left := max + len(paused); left > 0 && rows.Next(); left-- {
 		var (
 			c    candidate
 			lane string
@@ -329,31 +330,37 @@ func taken(jobs *[]*job, j *job, err error) error {
 }
 
 // claimable reads a ticket that the plan names, which may be gone by now, or another's.
-func claimable(tx *store.Tx, n int64, free func(*row) bool) (*row, error) {
-	r, err := byNumber(tx, n)
+func claimable(q scanner, free func(*row) bool) (*job, error) {
+	j := &job{}
+	r, err := scan(q, &j.sealedCaller, &j.sealedRequest)
 	switch {
 	case noRows(err), err == nil && !free(r):
 		return nil, errTaken
 	case err != nil:
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	return r, nil
+	j.row = *r
+	return j, nil
 }
+
+// selectJob reads what a worker needs of a ticket. Its caller and request are NULL where they were lost.
+const selectJob = `SELECT ` + columns + `, caller, request FROM outbox_ticket LEFT JOIN outbox_request USING (n) WHERE n = ?`
 
 // claimOne takes one ticket.
 func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
-	r, err := claimable(tx, n, func(r *row) bool { return r.state == contracts.StateQueued && r.head && r.ready })
+	return b.claimFrom(tx, tx.QueryRow(selectJob, n))
+}
+
+// claimFrom takes the ticket that was asked for.
+func (b *Box) claimFrom(tx *store.Tx, q scanner) (*job, error) {
+	j, err := claimable(q, func(r *row) bool { return r.state == contracts.StateQueued && r.head && r.ready })
 	if err != nil {
 		return nil, err
 	}
-	now := b.now()
+	r, now := &j.row, b.now()
 	r.state, r.lease, r.lot = contracts.StateRunning, b.lease, ""
 	r.departed = r.departed && r.effect == contracts.Write
 	r.fence++
-	j, err := b.load(tx, r)
-	if err != nil {
-		return nil, err
-	}
 	if r.ordered() {
 		r.head = false
 		if err := hold(tx, r.lane, r.id); err != nil {
@@ -372,14 +379,4 @@ func (b *Box) claimOne(tx *store.Tx, n int64) (*job, error) {
 		who = contracts.Caller{Service: r.owner, Purpose: r.purpose} // it will not get far: its request is as lost
 	}
 	return j, b.enter(tx, r, who, contracts.Entry{Phase: contracts.PhaseIntent})
-}
-
-// load makes a job of a claimed row.
-func (b *Box) load(tx *store.Tx, r *row) (*job, error) {
-	j := &job{row: *r}
-	err := tx.QueryRow(`SELECT caller, request FROM outbox_request WHERE n = ?`, r.n).Scan(&j.sealedCaller, &j.sealedRequest)
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
-	return j, nil
 }

@@ -21,7 +21,7 @@ func (b *Box) Watch(ctx context.Context) { b.watch(ctx) }
 // Queries are those whose cost must not depend on how many tickets there are, with their indexes.
 func Queries() map[string]string {
 	return map[string]string{
-		selectWake: "outbox_ticket_wake", selectGroup: "outbox_ticket_claim", selectReady: "outbox_ticket_claim",
+		selectWake: "outbox_ticket_wake", selectGroup: "outbox_ticket_claim", selectReady: "outbox_ticket_claim", selectNext: "outbox_ticket_claim",
 		selectFirst: "outbox_ticket_claim", countReady: "outbox_ticket_claim", selectLot: "outbox_ticket_claim",
 		selectUncertain: "outbox_ticket_uncertain", selectPromote: "outbox_ticket_wake", selectKeyed: "outbox_ticket_lane",
 		selectStrict: "outbox_ticket_strict", selectPosition: "outbox_ticket_position", selectEnded: "outbox_ticket_ended",

@@ -62,7 +62,7 @@ func (b *Box) surveyList(q store.Querier, p *plan, g group, bind *contracts.Bind
 
 // surveyLots adds the lots whose time has come.
 func (b *Box) surveyLots(q store.Querier, p *plan, now int64, max int) error {
-	rows, err := q.Query(`SELECT id, next FROM outbox_lot WHERE lease = '' ORDER BY next LIMIT ?`, max+1)
+	rows, err := q.Query(`SELECT id, next FROM outbox_lot WHERE lease = '' ORDER BY next`)
 	if err != nil {
 		return fmt.Errorf("survey lots: %w", err)
 	}
@@ -79,9 +79,10 @@ func (b *Box) surveyLots(q store.Querier, p *plan, now int64, max int) error {
 			p.note(next)
 			break
 		}
-		if len(p.lots) < max {
-			p.lots = append(p.lots, id)
+		if len(p.lots) == max {
+			break
 		}
+		p.lots = append(p.lots, id)
 	}
 	return rows.Err()
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -70,12 +71,12 @@ func (b *Box) surveyPool(q store.Querier, p *plan, g group, bind *contracts.Bind
 			free.release()
 		}
 	}()
-	rows, err := q.Query(selectReady, g.key, int64(never), maxPlaces)
+	rows, err := q.Query(selectReady, g.key, int64(never))
 	if err != nil {
 		return fmt.Errorf("survey pool: %w", err)
 	}
 	defer rows.Close()
-	for free != nil && rows.Next() {
+	for left := maxPlaces; left > 0 && free != nil && rows.Next(); left-- {
 		var (
 			c    candidate
 			lane string
@@ -246,16 +247,12 @@ func (b *Box) pausedNow(key string) bool {
 
 // claimNext takes the most urgent ticket of a pool that is ready, if there is one.
 func (b *Box) claimNext(tx *store.Tx, grp string) (*job, error) {
-	var (
-		c    candidate
-		lane string
-	)
-	err := tx.QueryRow(selectReady, grp, int64(never), 1).Scan(&c.rank, &c.next, &c.n, &lane)
-	if noRows(err) {
+	j, err := b.claimFrom(tx, tx.QueryRow(selectNext, grp))
+	if errors.Is(err, errTaken) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("claim next: %w", err)
-	}
-	return b.claimOne(tx, c.n)
+	return j, err
 }
+
+const selectNext = `SELECT ` + columns + `, caller, request FROM outbox_ticket INDEXED BY outbox_ticket_claim LEFT JOIN outbox_request USING (n)
+	WHERE state = 'queued' AND head = 1 AND ready = 1 AND grp = ? ORDER BY rank, next, n LIMIT 1`

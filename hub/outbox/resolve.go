@@ -12,7 +12,7 @@ import (
 
 // surveyUncertain adds the questions that are due, for at most half of the places: a restored store may hold very many.
 func (b *Box) surveyUncertain(q store.Querier, p *plan, now int64, max int) error {
-	rows, err := q.Query(selectUncertain, (max+1)/2+1)
+	rows, err := q.Query(selectUncertain)
 	if err != nil {
 		return fmt.Errorf("survey uncertain tickets: %w", err)
 	}
@@ -26,9 +26,10 @@ func (b *Box) surveyUncertain(q store.Querier, p *plan, now int64, max int) erro
 			p.note(next)
 			break
 		}
-		if len(p.resolve) < (max+1)/2 {
-			p.resolve = append(p.resolve, n)
+		if len(p.resolve) == (max+1)/2 {
+			break
 		}
+		p.resolve = append(p.resolve, n)
 	}
 	return rows.Err()
 }
@@ -37,17 +38,18 @@ func (b *Box) surveyUncertain(q store.Querier, p *plan, now int64, max int) erro
 // later should this process die.
 func (b *Box) claimQuestion(tx *store.Tx, n int64) (*job, error) {
 	now := b.now()
-	r, err := claimable(tx, n, func(r *row) bool { return r.state == contracts.StateUncertain && r.next <= now })
+	j, err := claimable(tx.QueryRow(selectJob, n), func(r *row) bool { return r.state == contracts.StateUncertain && r.next <= now })
 	if err != nil {
 		return nil, err
 	}
+	r := &j.row
 	r.lease = b.lease
 	r.fence++
 	r.next = now + int64(max(b.cfg.CallFor, b.cfg.ResolveEvery))
 	if err := r.save(tx, now); err != nil {
 		return nil, err
 	}
-	return b.load(tx, r)
+	return j, nil
 }
 
 // ask asks whether it happened, and settles the ticket by an answer with authority.

@@ -52,22 +52,28 @@ type row struct {
 	redacted         bool
 	err              string // a *contracts.Error as JSON: free of personal data by its own rule
 
-	was *row // as it lies on disk
+	was    *row // as it lies on disk
+	unread bool // or as it lay there when it was last seen
 }
+
+var errStale = errors.New("the ticket has changed since it was read")
 
 const columns = `n, id, op, version, effect, owner, purpose, pin, at, solo, grp, lane, rule, pos, head, state, tries,
 	ready, rank, next, due, since, ended, recheck, lease, fence, beat, departed, lot, heard, moved, digest, digest_key, answer, err, redacted`
 
 type scanner interface{ Scan(dest ...any) error }
 
-func scan(s scanner) (*row, error) {
+// scan reads a row, and what more stands behind its columns.
+func scan(s scanner, more ...any) (*row, error) {
 	var (
 		r      row
 		digest []byte
 	)
-	err := s.Scan(&r.n, &r.id, &r.op, &r.version, &r.effect, &r.owner, &r.purpose, &r.pin, &r.at, &r.solo, &r.grp, &r.lane,
+	err := s.Scan(append([]any{
+		&r.n, &r.id, &r.op, &r.version, &r.effect, &r.owner, &r.purpose, &r.pin, &r.at, &r.solo, &r.grp, &r.lane,
 		&r.rule, &r.pos, &r.head, &r.state, &r.tries, &r.ready, &r.rank, &r.next, &r.due, &r.since, &r.ended, &r.recheck,
-		&r.lease, &r.fence, &r.beat, &r.departed, &r.lot, &r.heard, &r.moved, &digest, &r.digestKey, &r.answer, &r.err, &r.redacted)
+		&r.lease, &r.fence, &r.beat, &r.departed, &r.lot, &r.heard, &r.moved, &digest, &r.digestKey, &r.answer, &r.err, &r.redacted,
+	}, more...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +86,7 @@ func scan(s scanner) (*row, error) {
 func (r *row) stored() {
 	was := *r
 	was.was = nil
-	r.was = &was
+	r.was, r.unread = &was, false
 }
 
 func byID(q store.Querier, id string) (*row, error) {
@@ -108,7 +114,8 @@ func (r *row) insert(tx *store.Tx, now int64) error {
 	return err
 }
 
-// save stores what has changed and nothing else, so that indexes over the rest need no touch.
+// save stores what has changed and nothing else, so that indexes over the rest need no touch. A row that was not read in
+// this transaction is stored only if it is still as it was known; else it is errStale.
 func (r *row) save(tx *store.Tx, now int64) error {
 	r.derive(now)
 	was := r.was
@@ -147,8 +154,18 @@ func (r *row) save(tx *store.Tx, now int64) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec("UPDATE outbox_ticket SET "+string(text)+" WHERE n=?", append(args, r.n)...); err != nil {
+	text = append(text, " WHERE n=?"...)
+	args = append(args, r.n)
+	if r.unread {
+		text = append(text, " AND state=? AND lease=? AND fence=? AND heard=?"...)
+		args = append(args, string(was.state), was.lease, was.fence, was.heard)
+	}
+	res, err := tx.Exec("UPDATE outbox_ticket SET "+string(text), args...)
+	if err != nil {
 		return fmt.Errorf("store ticket: %w", err)
+	}
+	if n, err := res.RowsAffected(); r.unread && (err != nil || n == 0) {
+		return errStale
 	}
 	r.stored()
 	return nil

@@ -143,10 +143,14 @@ func (b *Box) settleWith(j *job, v verdict, more func(*store.Tx) error) {
 		b.pause(&j.row, v.pause)
 	}
 	waiting := j.waiting()
-	err := b.insist(j.commit, func(tx *store.Tx) error {
-		r, err := b.held(tx, j)
-		if err != nil {
-			return err
+	read := false
+	fn := func(tx *store.Tx) error {
+		r := j.known()
+		if read || r == nil {
+			var err error
+			if r, err = b.held(tx, j); err != nil {
+				return err
+			}
 		}
 		for _, f := range waiting { // it did not depart; the next try finds the same bytes
 			if _, err := f.store(tx, j.id); err != nil {
@@ -157,7 +161,12 @@ func (b *Box) settleWith(j *job, v verdict, more func(*store.Tx) error) {
 			return err
 		}
 		return more(tx)
-	})
+	}
+	err := b.insist(j.commit, fn)
+	if errors.Is(err, errStale) { // an event came, a person intervened, or it is lost
+		read = true
+		err = b.insist(j.commit, fn)
+	}
 	if err != nil {
 		b.log.Warn("outbox: what became of a ticket could not be stored; it will be taken up again", slog.String("ticket", j.id), slog.Any("error", err))
 	}
@@ -186,7 +195,7 @@ func (b *Box) insist(ctx context.Context, fn func(*store.Tx) error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := b.store.Write(ctx, store.Settle, fn)
 		var known *contracts.Error
-		if err == nil || errors.Is(err, errLost) || errors.As(err, &known) && !known.Retryable() {
+		if err == nil || errors.Is(err, errLost) || errors.Is(err, errStale) || errors.As(err, &known) && !known.Retryable() {
 			return err
 		}
 		timer := time.NewTimer(wait)
@@ -197,6 +206,19 @@ func (b *Box) insist(ctx context.Context, fn func(*store.Tx) error) error {
 			return err
 		}
 	}
+}
+
+// known is the row of a running ticket as its worker knows it: nothing but events, persons and the loss of its lease
+// changes it meanwhile. Nil where the worker does not know enough.
+func (j *job) known() *row {
+	if j.state != contracts.StateRunning || j.row.lot != "" || j.was == nil {
+		return nil
+	}
+	was := *j.was
+	was.departed = was.departed || j.departed.Load()
+	r := was
+	r.was, r.unread = &was, true
+	return &r
 }
 
 // held loads a ticket that a worker believes to hold.
@@ -307,8 +329,12 @@ func (b *Box) transit(tx *store.Tx, r *row, to contracts.State, who contracts.Ca
 	if e.Phase == "" {
 		return nil
 	}
-	if r.effect != contracts.Read {
+	switch {
+	case r.effect == contracts.Read:
+	case to.Settled():
 		tx.Flush()
+	default: // no end that anybody is told of; should a power cut take it, the ticket is uncertain, as it would be without it
+		tx.FlushSoon()
 	}
 	return b.enter(tx, r, who, e)
 }

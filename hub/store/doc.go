@@ -7,7 +7,10 @@
 // Write queues a function for the one writer goroutine. The writer takes what waits, in the order Settle, Accept, Start,
 // runs each member inside a savepoint of its own and commits them together. A member that fails is rolled back alone. A
 // commit reaches the operating system at once, so a crash of the process loses nothing; a group in which a member called
-// Tx.Flush is forced to the disk as well before anybody in it hears of success, so that neither does a power cut.
+// Tx.Flush is forced to the disk as well before that member hears of success, so that neither does a power cut.
+//
+// While the disk is busy with one group the writer is busy with the next: its members run, others join them, and they are
+// committed when the disk has had its turn. There is one flush at a time, and no group overtakes another.
 //
 // SQLite cannot change its synchronous level inside a transaction, and whether a group must be flushed is known only
 // when its members have run. So the writer commits at level NORMAL and then, for groups that ask, forces the write-ahead

@@ -78,22 +78,7 @@ func (q *queue) drop(m *member) bool {
 func (q *queue) take(n int) []*member {
 	for {
 		q.mu.Lock()
-		var group []*member
-	fill:
-		for class := range q.waiting {
-			for len(q.waiting[class]) > 0 && len(group) < n {
-				m := q.waiting[class][0]
-				if m.alone != nil && len(group) > 0 {
-					break fill
-				}
-				q.waiting[class] = q.waiting[class][1:]
-				q.leave(m)
-				group = append(group, m)
-				if m.alone != nil {
-					break fill
-				}
-			}
-		}
+		group := q.fill(n, true)
 		closed := q.closed
 		q.mu.Unlock()
 		if len(group) > 0 || closed {
@@ -101,6 +86,32 @@ func (q *queue) take(n int) []*member {
 		}
 		<-q.bell
 	}
+}
+
+// join gives up to n members that wait, in the order of their classes, for a group that is under way; none when nobody
+// waits, or one that must be alone.
+func (q *queue) join(n int) []*member {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fill(n, false)
+}
+
+func (q *queue) fill(n int, alone bool) (group []*member) {
+	for class := range q.waiting {
+		for len(q.waiting[class]) > 0 && len(group) < n {
+			m := q.waiting[class][0]
+			if m.alone != nil && (len(group) > 0 || !alone) {
+				return group
+			}
+			q.waiting[class] = q.waiting[class][1:]
+			q.leave(m)
+			group = append(group, m)
+			if m.alone != nil {
+				return group
+			}
+		}
+	}
+	return group
 }
 
 func (q *queue) leave(m *member) {

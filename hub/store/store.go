@@ -45,8 +45,9 @@ type Store struct {
 
 	copying *sqlite.Backup // the writer's goroutine alone
 
-	wal  *os.File     // the write-ahead log, for forcing it to the disk; the writer's goroutine alone
-	sync func() error // forces it; replaced in tests
+	turn chan struct{} // a token: whoever has it may commit, and has the disk until it is given back
+	wal  *os.File      // the write-ahead log, for forcing it to the disk; for whoever has the turn
+	sync func() error  // forces it; replaced in tests
 
 	generation uint64
 	lost       []string
@@ -65,7 +66,8 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, &contracts.Error{Kind: contracts.Invalid, Operation: "open store", Err: err}
 	}
-	s := &Store{cfg: cfg, opt: opt, clock: opt.Clock, log: opt.Log, wrote: make(chan struct{})}
+	s := &Store{cfg: cfg, opt: opt, clock: opt.Clock, log: opt.Log, wrote: make(chan struct{}), turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
 	if s.clock == nil {
 		s.clock = contracts.SystemClock{}
 	}
@@ -197,7 +199,7 @@ func (s *Store) takeUp() error {
 	}
 	var db headFile
 	var note string
-	m := &member{fn: func(tx *Tx) error {
+	m := &member{done: make(chan error, 1), fn: func(tx *Tx) error {
 		var recovering bool
 		if err := tx.QueryRow("SELECT generation, recovering FROM store_meta").Scan(&db.Generation, &recovering); err != nil {
 			return err
@@ -221,11 +223,11 @@ func (s *Store) takeUp() error {
 		return err
 	}}
 	s.head = newHeadKeeper(s.cfg.Head, s.log, headFile{})
-	if err := s.commit([]*member{m}); err != nil {
+	if _, err := s.commit([]*member{m}, false); err != nil {
 		return err
 	}
-	if m.err != nil {
-		return m.err
+	if err := <-m.done; err != nil {
+		return err
 	}
 	if err := s.sync(); err != nil {
 		return err

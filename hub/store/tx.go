@@ -14,6 +14,7 @@ type Tx struct {
 	c      *conn
 	over   bool
 	flush  bool
+	soon   bool
 	after  []func()
 	finish []finisher
 	head   *Head
@@ -48,11 +49,15 @@ func (tx *Tx) QueryRow(query string, args ...any) *sql.Row {
 	return tx.c.queryRow(context.Background(), query, args...)
 }
 
-// Flush asks that this group be forced to the disk before anybody in it hears of success.
+// Flush asks that this group be forced to the disk before this member hears of success.
 func (tx *Tx) Flush() { tx.flush = true }
 
-// After runs fn once the group is committed (and flushed, where that was asked), before Write returns. It runs on the
-// writer's goroutine: it must be quick, must not wait, and must not call Write.
+// FlushSoon asks that this group be forced to the disk at once, though this member need not wait for it: for what the
+// far side or an operator could tell again, should a power cut take it.
+func (tx *Tx) FlushSoon() { tx.soon = true }
+
+// After runs fn once the group is committed (and flushed, where that was asked), before Write returns and before the next
+// group is committed. It must be quick, must not wait, and must not call Write.
 func (tx *Tx) After(fn func()) { tx.after = append(tx.after, fn) }
 
 // Finish runs fn at the end of the group, inside its transaction, once for all members that gave the same name (the last

@@ -60,15 +60,17 @@ func (m *member) result(err error) error {
 // write is the writer's goroutine.
 func (s *Store) write() {
 	defer close(s.wrote)
-	defer func() { _ = s.endCopy() }() // whoever waits for it hears that the store is closed
 	for {
 		runtime.Gosched() // those whom the last group woke join this one, instead of waiting a commit longer
 		group := s.queue.take(s.cfg.MaxGroup)
 		if len(group) == 0 {
+			<-s.turn // the last group is on the disk
 			return
 		}
 		if m := group[0]; m.alone != nil {
+			<-s.turn
 			m.done <- m.alone(s.writer)
+			s.turn <- struct{}{}
 			continue
 		}
 		s.serve(group)
@@ -76,15 +78,13 @@ func (s *Store) write() {
 	}
 }
 
-// serve carries out a group, and gives each member its answer.
+// serve carries out a group, and gives each member its answer, now or when the group is on the disk.
 func (s *Store) serve(group []*member) {
-	group = s.admit(group)
-	if len(group) == 0 {
+	if group = s.admit(group); len(group) == 0 {
 		return
 	}
-	err := s.commit(group)
+	group, err := s.commit(group, true)
 	if err == nil {
-		answer(group)
 		return
 	}
 	s.rollback()
@@ -95,12 +95,10 @@ func (s *Store) serve(group []*member) {
 		return
 	}
 	for _, m := range s.admit(group) { // one by one: a member that cannot be stored must not cost the others
-		if err := s.commit([]*member{m}); err != nil {
+		if _, err := s.commit([]*member{m}, false); err != nil {
 			s.rollback()
 			refuse(m, err)
-			continue
 		}
-		answer([]*member{m})
 	}
 }
 
@@ -128,12 +126,6 @@ func (s *Store) admit(group []*member) []*member {
 	return rest
 }
 
-func answer(group []*member) {
-	for _, m := range group {
-		m.done <- m.err
-	}
-}
-
 func refuse(m *member, err error) {
 	if m.err != nil { // its own failure says more than the group's
 		err = m.err
@@ -141,89 +133,153 @@ func refuse(m *member, err error) {
 	m.done <- storageError("write", err)
 }
 
+// A batch is one transaction: its members, and what those that succeeded want.
+type batch struct {
+	group  []*member
+	good   int // how many succeeded
+	finish []finisher
+	flush  bool
+	head   *Head
+}
+
+func (b *batch) add(m *member) {
+	if m.err != nil {
+		return
+	}
+	b.good++
+	b.flush = b.flush || m.tx.flush || m.tx.soon
+	if m.tx.head != nil {
+		b.head = m.tx.head
+	}
+	for _, f := range m.tx.finish {
+		b.finish = mergeFinish(b.finish, f)
+	}
+}
+
 // commit runs the members and commits what succeeded; a member's own failure stands in the member. An error means that
-// the transaction as a whole did not happen and must be rolled back.
-func (s *Store) commit(group []*member) error {
+// the transaction as a whole did not happen and must be rolled back: nobody of the group that is returned was answered.
+//
+// The disk has one group at a time. While it is busy with the one before, members that come join this one, if it is open
+// to them: the writer works while the disk does, and there are no more commits than flushes.
+func (s *Store) commit(group []*member, open bool) (_ []*member, err error) {
 	ctx := context.Background()
+	b := &batch{group: group}
 	if _, err := s.writer.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return b.group, fmt.Errorf("begin: %w", err)
 	}
-	var (
-		good   []*member
-		finish []finisher
-		flush  bool
-		head   *Head
-	)
-	for _, m := range group {
-		if err := s.run(m); err != nil {
-			return err
+	for ran := 0; ; {
+		for ; ran < len(b.group); ran++ {
+			if err := s.run(b.group[ran]); err != nil {
+				return b.group, err
+			}
+			b.add(b.group[ran])
 		}
-		if m.err != nil {
-			continue
+		room := 0
+		if open {
+			room = s.cfg.MaxGroup - len(b.group)
 		}
-		good = append(good, m)
-		flush = flush || m.tx.flush
-		if m.tx.head != nil {
-			head = m.tx.head
+		more, ours := s.await(room)
+		if ours {
+			break
 		}
-		for _, f := range m.tx.finish {
-			finish = mergeFinish(finish, f)
-		}
+		b.group = append(b.group, s.admit(more)...)
 	}
-	if len(good) == 0 {
-		return s.commitNothing(ctx)
+	defer func() {
+		if err != nil {
+			s.turn <- struct{}{}
+		}
+	}()
+	if broken := s.broken.Load(); broken != nil || b.good == 0 {
+		s.rollback()
+		s.turn <- struct{}{}
+		for _, m := range b.group {
+			if broken != nil {
+				refuse(m, *broken)
+				continue
+			}
+			m.done <- m.err
+		}
+		return nil, nil
 	}
-	for _, f := range finish {
+	for _, f := range b.finish {
 		tx := Tx{c: s.writer}
 		err := f.fn(&tx)
 		s.writer.tidy()
 		tx.over = true
 		if err != nil {
-			return fmt.Errorf("finish %s: %w", f.name, err)
+			return b.group, fmt.Errorf("finish %s: %w", f.name, err)
 		}
-		flush = flush || tx.flush
+		b.flush = b.flush || tx.flush || tx.soon
 		if tx.head != nil {
-			head = tx.head
+			b.head = tx.head
 		}
 	}
 	if s.opt.BeforeCommit != nil {
 		s.opt.BeforeCommit(s.commits.Load() + 1)
 	}
 	if _, err := s.writer.exec(ctx, "COMMIT"); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return b.group, fmt.Errorf("commit: %w", err)
 	}
 	s.commits.Add(1)
-	s.members.Add(uint64(len(good)))
-	if head != nil {
-		s.head.set(*head)
+	s.members.Add(uint64(b.good))
+	if b.head != nil {
+		s.head.set(*b.head)
 	}
-	if flush {
+	late := tell(b.group, func(m *member) bool { return !m.tx.flush || m.err != nil })
+	if !b.flush {
+		s.turn <- struct{}{}
+		return nil, nil
+	}
+	go func() { // it has the disk's turn; whoever closes the store waits for that
 		if err := s.flush(); err != nil {
-			for _, m := range good {
-				m.err = err
+			for _, m := range late {
+				m.err = err // it is committed, as far as this process can see; only nobody may be told so
 			}
-			return nil // it is committed, as far as this process can see; only nobody may be told so
 		}
-	}
-	for _, m := range good {
-		for _, fn := range m.tx.after {
-			fn()
-		}
-	}
-	return nil
+		tell(late, func(*member) bool { return true })
+		s.turn <- struct{}{}
+	}()
+	return nil, nil
 }
 
-// commitNothing ends a transaction of which every member was rolled back. While a copy is made it is committed instead,
-// unchanged as it is: after a rollback SQLite begins the copy anew, and under a steady stream of refusals it never ended.
-func (s *Store) commitNothing(ctx context.Context) error {
-	if s.copying == nil {
-		s.rollback()
-		return nil
+// await waits for the disk's turn, or for up to room members that come before it; of those it gives at least one.
+func (s *Store) await(room int) (more []*member, ours bool) {
+	for {
+		select {
+		case <-s.turn:
+			return nil, true
+		default:
+		}
+		if room <= 0 {
+			<-s.turn
+			return nil, true
+		}
+		if more = s.queue.join(room); len(more) > 0 {
+			return more, false
+		}
+		select {
+		case <-s.turn:
+			return nil, true
+		case <-s.queue.bell:
+		}
 	}
-	if _, err := s.writer.exec(ctx, "COMMIT"); err != nil {
-		return fmt.Errorf("commit: %w", err)
+}
+
+// tell gives its answer to each member for whom it is time, and gives the others.
+func tell(group []*member, due func(*member) bool) (later []*member) {
+	for _, m := range group {
+		if !due(m) {
+			later = append(later, m)
+			continue
+		}
+		if m.err == nil {
+			for _, fn := range m.tx.after {
+				fn()
+			}
+		}
+		m.done <- m.err
 	}
-	return nil
+	return later
 }
 
 // run runs one member in its savepoint. The error it returns concerns the whole group.
