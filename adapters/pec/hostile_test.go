@@ -237,6 +237,20 @@ func TestFormulasAndEscapesAreText(t *testing.T) {
 	}
 }
 
+// Texts that only explain are cut in the event: it stays small, and all of it is in the message.
+func TestTextsWithoutEndMakeSmallEvents(t *testing.T) {
+	long := strings.Repeat("è\u2028", 50_000)
+	doc := xmlOf(tipoErrore, forgedID)
+	doc = swapped("Prova", long, "Gestore Uno S.p.A.", long, `errore="altro"`, `errore="`+long[:10_000]+`"`, "</dati>", "<errore-esteso>5.1.1 "+long+"</errore-esteso></dati>")(doc)
+	l := receiptOf(tipoErrore)
+	l.daticert = doc
+	got := judged(t, l.seal(t, usual()))
+	data, err := contracts.Encode(got.receipt)
+	if err != nil || len(data) > 20_000 || got.receipt.Evidence.Code != "5.1.1" || !got.receipt.Evidence.Counts {
+		t.Errorf("%d bytes, code %q, counts %t, %v", len(data), got.receipt.Evidence.Code, got.receipt.Evidence.Counts, err)
+	}
+}
+
 // A key of a hundred thousand bits in a certificate would keep a processor busy for minutes.
 func TestHugeKeysAreNotTried(t *testing.T) {
 	h := newHouse(t, nil)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"raccordo/contracts"
@@ -44,15 +45,8 @@ type Party struct {
 func (i Inspection) LogValue() slog.Value { return contracts.LogText(i) }
 
 // Believed reports whether the file is a message that may move a ticket, were it about one.
-func (i Inspection) Believed() bool { return i.Verdict.Counts() && i.Tipo != "" && i.doubt() == "" }
-
-func (i Inspection) doubt() string {
-	for _, a := range i.Anomalies {
-		if a == ReasonMismatch {
-			return a
-		}
-	}
-	return ""
+func (i Inspection) Believed() bool {
+	return i.Verdict.Counts() && i.Tipo != "" && !slices.Contains(i.Anomalies, ReasonMismatch)
 }
 
 const reasonBare = "BARE_DOCUMENT" // a daticert.xml without the message that it came in

@@ -46,6 +46,8 @@ const (
 	NoteNoReturn = "MISSING_POSTACERT"    // or returns none and should
 )
 
+const maxText = 2000 // bytes of a text that only explains
+
 // A Receipt is the data of an event: what one message in the mailbox says, and how far it can be believed. What every
 // scheme has in common stands in Evidence, and beside it what PEC alone has. It carries no bytes of the message; those
 // lie in the archive under the event's proof.
@@ -194,12 +196,12 @@ func (out *reading) fill(o *opened) {
 		r.Returned = contracts.SumOf(o.returned)
 	}
 	r.Notes = append(r.Notes, o.oddities()...)
-	r.Tipo, r.Errore, r.MessageID, r.Form, r.Sender = doc.Tipo, doc.Errore, unbracket(doc.MsgID), doc.Ricevuta, address(doc.Mittente)
-	r.Subject, r.Extended = contracts.NewPrivate(doc.Oggetto), contracts.NewPrivate(doc.Esteso)
+	r.Tipo, r.Errore, r.MessageID, r.Form, r.Sender = doc.Tipo, cut(doc.Errore), unbracket(doc.MsgID), cut(doc.Ricevuta), address(doc.Mittente)
+	r.Subject, r.Extended = contracts.NewPrivate(cut(doc.Oggetto)), contracts.NewPrivate(cut(doc.Esteso))
 	for _, a := range doc.Ricezione {
 		r.Covers = append(r.Covers, address(a))
 	}
-	e.Kind, e.Message, e.ID, e.IssuedAt, e.Issuer = evidenceKind(doc.Tipo), r.MessageID, doc.ID, doc.Data.UTC(), doc.Gestore
+	e.Kind, e.Message, e.ID, e.IssuedAt, e.Issuer = evidenceKind(doc.Tipo), r.MessageID, doc.ID, doc.Data.UTC(), cut(doc.Gestore)
 	e.About = address(doc.Consegna)
 	if e.Kind == contracts.SubmissionAcceptance {
 		for _, d := range doc.Destinatari {
@@ -213,6 +215,14 @@ func (out *reading) fill(o *opened) {
 	if doc.explains() {
 		e.Reason, e.Code = doc.cause()
 	}
+}
+
+// cut shortens text that only explains, so that an event stays small whatever it is about: all of it is in the message.
+func cut(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
 }
 
 // evidenceKind tells in terms of no scheme what a document attests. An envelope is mail and attests nothing.

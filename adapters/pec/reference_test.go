@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smallstep/pkcs7"
+
 	"raccordo/contracts"
 	"raccordo/contracts/delivery"
 )
@@ -140,5 +142,46 @@ func TestRealReceipts(t *testing.T) {
 				t.Errorf("reason %s [%s], about somebody %t", e.Reason, e.Code, !e.About.IsZero())
 			}
 		})
+	}
+}
+
+// The real authority confines its providers' certificates by name, is not critical about it, and was reissued: its chain
+// holds while it lasts.
+func TestRealChainHolds(t *testing.T) {
+	o, _ := open(reference(t, "third-party/aruba-2026-accettazione.eml"))
+	der, err := o.p7s.decoded(maxSignature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := pkcs7.Parse(der)
+	if err != nil || len(m.Certificates) != 2 {
+		t.Fatalf("%v", err)
+	}
+	leaf, pool := m.GetOnlySigner(), x509.NewCertPool()
+	for _, c := range m.Certificates {
+		if c.IsCA { // AgID CA1
+			pool.AddCert(c)
+		}
+	}
+	at := func(year int) time.Time { return time.Date(year, 9, 20, 0, 0, 0, 0, time.UTC) }
+	r := &reader{roots: pool}
+	signed := proof{signedAt: at(2026)}
+	for _, tc := range []struct {
+		seen    time.Time
+		from    string
+		verdict Verdict
+	}{
+		{at(2026), "posta-certificata@pec.aruba.it", Valid},
+		{at(2026), "Posta-Certificata@PEC.aruba.it", Valid},
+		{at(2026), "posta-certificata@pec.it", UntrustedChain},
+		{at(2025), "posta-certificata@pec.aruba.it", UntrustedChain},
+		{at(2031), "posta-certificata@pec.aruba.it", ValidAtSigning},
+	} {
+		if got := r.trusted(signed, leaf, m.Certificates, tc.from, tc.seen); got.verdict != tc.verdict {
+			t.Errorf("%d from %s: %s (%s), want %s", tc.seen.Year(), tc.from, got.verdict, got.doubt, tc.verdict)
+		}
+	}
+	if !slices.ContainsFunc(leaf.PolicyIdentifiers, pecPolicy.Equal) {
+		t.Error("the certificate does not name the policy of PEC")
 	}
 }

@@ -249,7 +249,7 @@ type Dispatch struct {
 	Submitted  time.Time     `json:"submitted,omitzero"`   // the server's 250 to the final dot
 	AcceptedAt time.Time     `json:"accepted_at,omitzero"` // instant in the acceptance receipt
 	Recipients []Delivery    `json:"recipients,omitempty"` // in the message's order
-	Flags      []string      `json:"flags,omitempty"`      // DOUBLE_SUBMISSION, CONFLICT, ACCEPTANCE_MISSING
+	Flags      []string      `json:"flags,omitempty"`      // DOUBLE_SUBMISSION, CONFLICT, ACCEPTANCE_MISSING, CLOCK, ADDRESS_CASE
 	Seen       []string      `json:"seen,omitempty"`       // keys of the receipts already counted, so that a repeated one changes nothing
 	LastNotice time.Time     `json:"last_notice,omitzero"` // instant of the latest notice of delay
 }
