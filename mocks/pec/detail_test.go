@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // after sends one message and reads what its story has put into the mailbox after a while.
@@ -107,5 +109,42 @@ func TestWhatIsDueSoonerComesSooner(t *testing.T) {
 	}
 	if next, ok := b.Clock().Next(); !ok || !next.Equal(time.Date(2026, 11, 21, 11, 0, 0, 0, time.UTC)) {
 		t.Errorf("next is %s, %t", next, ok)
+	}
+}
+
+func TestStoriesAboutTheMailboxLeaveAConditionBehind(t *testing.T) {
+	for story, want := range map[string]Condition{"cutfetch": {CutFetches: 1}, "nologin": {RefuseLogins: 3}} {
+		t.Run(story, func(t *testing.T) {
+			b, m := bench(t)
+			send(t, b, m, "a@x", story+"@pec.cittadini.test")
+			if got, err := m.Mailbox(sender); err != nil || got != want {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestAMailboxHasItsOwnNumberOfSessions(t *testing.T) {
+	b, m := bench(t)
+	if err := m.SetMailbox(sender, func(c *Condition) { c.Sessions = 2 }); err != nil {
+		t.Fatal(err)
+	}
+	a := m.Accounts()[0]
+	for range 2 {
+		login(t, b, a)
+	}
+	dialed := func() error {
+		c, err := imapclient.DialTLS(b.Endpoint("pec", "imaps"), &imapclient.Options{TLSConfig: b.CA().ClientTLS()})
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { c.Close() })
+		return c.Login(a.User, a.Password).Wait()
+	}
+	if err := dialed(); err == nil {
+		t.Error("a third was let in")
+	}
+	for range 3 {
+		login(t, b, m.Accounts()[1])
 	}
 }
