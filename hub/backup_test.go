@@ -67,7 +67,7 @@ func TestABackupMadeUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 	if ok, err := r.hub.Backed(t.Context(), contracts.SumOf([]byte("no proof"))); err != nil || ok {
 		t.Errorf("what was never kept counts as backed up: %v", err)
 	}
-	entry := r.lastOperator("backup")
+	entry := r.lastEntry("backup")
 	if len(entry.Proof) != 1 || entry.Proof[0] != made.Digest || entry.Caller.User != "operator-7" {
 		t.Errorf("the ledger says %+v", entry)
 	}
@@ -124,6 +124,9 @@ func TestABackupMadeUnderLoadLosesNothingAndDoublesNothing(t *testing.T) {
 	if n := len(r.provider().Accepted()); n != fresh {
 		t.Errorf("the provider took %d messages, want %d", n, fresh)
 	}
+	if e := r.lastEntry("recovered"); e.Seq != made.Manifest.Seq+1 {
+		t.Errorf("the start as a restored copy is entry %d, want the first after the backup's %d", e.Seq, made.Manifest.Seq)
+	}
 }
 
 // proofs gives the digests of the receipts in the tickets' stories.
@@ -144,8 +147,8 @@ func (r *rig) proofs(tickets []contracts.Ticket) (sums []contracts.Sum) {
 	return sums
 }
 
-// lastOperator gives the latest operator's entry of an outcome.
-func (r *rig) lastOperator(outcome string) (last contracts.Entry) {
+// lastEntry gives the latest entry of an outcome.
+func (r *rig) lastEntry(outcome string) (last contracts.Entry) {
 	r.t.Helper()
 	for after := uint64(0); ; {
 		page, err := r.hub.Ledger().Entries(r.t.Context(), ledger.Query{After: after})
@@ -157,7 +160,7 @@ func (r *rig) lastOperator(outcome string) (last contracts.Entry) {
 		}
 		for _, e := range page {
 			after = e.Seq
-			if e.Phase == contracts.PhaseOperator && e.Outcome == outcome {
+			if e.Outcome == outcome {
 				last = e
 			}
 		}

@@ -172,6 +172,9 @@ func (h *Hub) Work(ctx context.Context) error {
 	if h.cfg.Ledger.Anchor.Sends() && h.anchorer == nil {
 		return contracts.Errorf(contracts.Internal, "work: ledger.anchor.to is configured, and Options.Anchor is missing")
 	}
+	if err := h.noteRecovered(ctx); err != nil {
+		return err
+	}
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -205,6 +208,22 @@ func (h *Hub) Work(ctx context.Context) error {
 	run("refusals", func() error { return h.sumRefusals(ctx) })
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// noteRecovered enters in the ledger that the hub works on a restored copy: what had been written after the copy was made
+// is written anew from here on, and whoever compares with what others hold must find out why.
+func (h *Hub) noteRecovered(ctx context.Context) error {
+	if !h.store.Recovered() {
+		return nil
+	}
+	return h.store.Write(ctx, store.Settle, func(tx *store.Tx) error {
+		tx.Flush()
+		_, err := h.ledger.Append(tx, contracts.Entry{
+			Phase: contracts.PhaseOutcome, Outcome: "recovered", System: "hub", Reason: "started as a restored copy",
+			Caller: contracts.Caller{Service: "hub", Purpose: "operation", User: "system"},
+		})
+		return err
+	})
 }
 
 // sumRefusals writes one entry per caller and minute in which calls were refused, so that a flood cannot fill the disk.

@@ -36,5 +36,7 @@
 // # What it can show, and what it cannot
 //
 // Verify finds every change by somebody who does not have the signing key. Who has the key and the database can write
-// another history, but not one that agrees with an export, or a head, that was handed out before.
+// another history, but not one that agrees with an export, or a head, that was handed out before. So the head of each
+// closed day is handed out: to a file and to another administrator (AnchorConfig), and CompareAnchors compares. What such
+// a person can still write anew is what no anchor covers yet: the present day, and closed days whose head has not left.
 package ledger
