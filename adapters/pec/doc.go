@@ -4,8 +4,11 @@
 // Law: D.P.R. 68/2005, D.M. 2 November 2005 (technical rules; RFC 6109 is their English form), D.lgs. 82/2005 art. 48.
 // Wire: RFC 5321, RFC 3501, RFC 1847 and RFC 8551 (signed mail), RFC 5652 (CMS).
 //
-// A message is rendered once and its bytes are frozen in the hold. Departure is marked before DATA; whatever breaks
-// after it and before the server's reply is Uncertain, never repeated, and settled by receipts. Signed bytes are taken
+// A sender role is a pool of mailboxes, of one provider or several. Each sends one message at a time over one connection,
+// within its rate of any minute, and is refused, slow or full alone: what has not left goes to another at once. The bytes
+// of a message are frozen when they are about to leave, together with its departure, so that a ticket holds one rendering
+// at most; what may have left stays with its mailbox. Departure is marked before DATA; whatever breaks after it and before
+// the server's reply is Uncertain, not repeated, and settled by receipts. Signed bytes are taken
 // from the message as fetched. The outer header is unsigned and only a hint: daticert.xml inside the signed part
 // decides, and a contradiction between both is an anomaly. A dispatch is computed from the set of receipts alone
 // (delivery.Fold), so that order and repetition do not matter; a receipt that is signed and names our message is counted
@@ -18,8 +21,8 @@
 // Poste 2012) and the habits of the public notification platform's open adapter. Enhanced codes other than 5.1.1 and
 // 5.4.1 follow the IANA registry, unseen. No run against a live provider yet.
 //
-// Known gaps: one mailbox per role (no pools); polling only, no IDLE; receipts that rules move out of the folder before
-// they are read are found only while a message is uncertain; no quota alarms, no moving or deleting of read mail; no
-// revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; REM evidence (ETSI EN 319 532)
-// is not read; generation 1 of a Message-ID only, since nobody can order a second legal sending yet.
+// Known gaps: no revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; REM evidence (ETSI
+// EN 319 532) is not read; attachments are looked through one archive deep, and zip archives alone; what a mailbox sent in
+// the minute before a restart is forgotten, so that a provider may answer once that it was too much; generation 1 of a
+// Message-ID only, since nobody can order a second legal sending yet.
 package pec
