@@ -123,6 +123,9 @@ func TestCompareHasAnEnd(t *testing.T) {
 	if c := Compare(deep, deep); c.Result != Match || c.Parts != 1 {
 		t.Errorf("%+v", c)
 	}
+	if c := Compare(bytes.Replace(deep, []byte("ciao"), []byte("addio"), 1), deep); c.Result != Mismatch || c.Differ[0] != strings.Repeat("1.", maxNest-1)+"1" {
+		t.Errorf("%+v", c)
+	}
 	many := []byte("Content-Type: multipart/mixed; boundary=x\r\n\r\n" + strings.Repeat("--x\r\n\r\na\r\n", maxParts+5) + "--x--\r\n")
 	if c := Compare(many, many); c.Result != Mismatch {
 		t.Errorf("%+v", c)

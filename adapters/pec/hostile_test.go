@@ -251,6 +251,124 @@ func TestTextsWithoutEndMakeSmallEvents(t *testing.T) {
 	}
 }
 
+// A mebibyte of the worst that we can think of for each loop costs what any mebibyte may.
+func TestTheWorstMebibyteIsBounded(t *testing.T) {
+	const most = fuzzLimit - 4096
+	fill := func(unit string) string { return strings.Repeat(unit, most/len(unit)) }
+	header := func(unit string) string { return strings.Repeat(unit, (maxHeader-4096)/len(unit)) }
+	inBody := func(text string) []byte {
+		l := receiptOf(tipoAccettazione)
+		l.text = text
+		return l.wrap(l.body(), []byte{0x30, 0x03, 2, 1, 1})
+	}
+	inDoc := func(old, text string) []byte {
+		l := receiptOf(tipoAccettazione)
+		l.daticert = strings.Replace(l.daticert, old, text, 1)
+		return l.wrap(l.body(), []byte{0x30, 0x03, 2, 1, 1})
+	}
+	part := func(s string) string { return s[:len(s)*70/100] } // base64 makes a mebibyte of it
+	top := "X-Ricevuta: accettazione\r\nFrom: <a@b.test>\r\n"
+	p7s := func(der string) []byte {
+		return receiptOf(tipoAccettazione).wrap(receiptOf(tipoAccettazione).body(), []byte(der))
+	}
+	for name, raw := range map[string][]byte{
+		"boundaries that are none":       inBody(fill("------=_Par\r\n")),
+		"boundaries that go on":          inBody(fill("------=_Part_1x\r\n")),
+		"boundaries within lines":        inBody(fill("x------=_Part_1")),
+		"one boundary, without end":      []byte(top + "Content-Type: multipart/signed; boundary=" + strings.Repeat("a", 199) + "\r\n\r\n" + fill("--"+strings.Repeat("a", 198)+"\r\n")),
+		"parts without end":              []byte(top + "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + fill("--x\r\n\r\n")),
+		"lines without end":              []byte(top + "\r\n" + fill("\n")),
+		"fields without end":             []byte(header("a:b\n") + "\r\n"),
+		"a folded field without end":     []byte(top + "Content-Type: multipart/signed;" + header("\r\n a") + "\r\n\r\n"),
+		"parameters without end":         []byte(top + "Content-Type: multipart/signed" + header("; a=b") + "\r\n\r\n"),
+		"many parameters":                []byte(top + "Content-Type: multipart/signed" + numbered("; a%d=b", 20_000) + "\r\n\r\n"),
+		"continued parameters":           []byte(top + "Content-Type: multipart/signed" + numbered("; a*%d*=b", 20_000) + "\r\n\r\n"),
+		"a From of brackets":             []byte("From: " + header("<") + "\r\nX-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\nContent-Type: application/pkcs7-signature\r\n\r\nx\r\n--x--"),
+		"a subject of encoded words":     []byte(top + "Subject: " + header("=?utf-8?q?=20?=") + "\r\n\r\n"),
+		"references in a document":       inDoc("Prova", part(fill("&lt;"))),
+		"text in pieces":                 inDoc("Prova", part(fill("a<!---->"))),
+		"CDATA in pieces":                inDoc("Prova", part(fill("<![CDATA[a]]>"))),
+		"carriage returns in a document": inDoc("Prova", part(fill("\r"))),
+		"a DOCTYPE of brackets":          inDoc("<postacert", "<!DOCTYPE x "+part(fill("<"))+"<postacert"),
+		"recipients without end":         inDoc("<risposte>", part(fill("<destinatari>a@b.it</destinatari>"))+"<risposte>"),
+		"elements that do not end":       inDoc("<dati>", part(fill("<a>"))),
+		"names without end":              inDoc("<dati>", "<"+part(fill("a"))+"<dati>"),
+		"a document of Latin letters":    inDoc("Prova", "Prova"+part(fill("\xe8"))),
+		"values of no length":            p7s(part(fill("\x05\x00"))),
+		"values within values":           p7s(part(fill("\x30\x80"))),
+		"a signature of one value":       p7s("\x30\x83\x02\x00\x00" + strings.Repeat("\x04\x01x", 1<<17/3)),
+		"pieces of a string":             p7s("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x24\x80" + strings.Repeat("\x04\x01x", 49_000)),
+		"a long string, deep within":     p7s(strings.Repeat("\x30\x80", 38) + "\x04\x83\x03\x00\x00" + strings.Repeat("x", 3<<16) + strings.Repeat("\x00\x00", 38)),
+		"many values, deep within":       p7s(strings.Repeat("\x30\x80", 38) + strings.Repeat("\x04\x01x", 49_000) + strings.Repeat("\x00\x00", 38)),
+		"levels of multiparts":           nested(5000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if len(raw) > fuzzLimit {
+				t.Fatalf("%d bytes", len(raw))
+			}
+			if got := judged(t, raw); got.receipt.Evidence.Counts {
+				t.Error("it counts")
+			}
+			bounded(t, raw, func() { Inspect(raw, usual().pool, seenAt) })
+			bounded(t, raw, func() { Compare(raw, raw) })
+		})
+	}
+}
+
+func numbered(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// Limits of the values within a signature, which the library reads without any.
+func TestValuesOfASignatureAreCounted(t *testing.T) {
+	within := func(levels int, inner []byte) []byte {
+		for range levels {
+			inner = append(append([]byte{0x30, 0x80}, inner...), 0, 0)
+		}
+		return inner
+	}
+	deep := func(levels int) []byte { // with definite lengths
+		der := []byte{5, 0}
+		for range levels {
+			if len(der) < 128 {
+				der = append([]byte{0x30, byte(len(der))}, der...)
+			} else {
+				der = append([]byte{0x30, 0x81, byte(len(der))}, der...)
+			}
+		}
+		return der
+	}
+	for _, tc := range []struct {
+		name string
+		b    []byte
+		want bool
+	}{
+		{"one value", []byte{5, 0}, true},
+		{"as deep as may be", within(maxASN1Depth, []byte{5, 0}), true},
+		{"deeper", within(maxASN1Depth+1, []byte{5, 0}), false},
+		{"as deep as may be, definite", deep(maxASN1Depth), true},
+		{"deeper, definite", deep(maxASN1Depth + 1), false},
+		{"as many as may be", within(1, bytes.Repeat([]byte{5, 0}, maxASN1Values-2)), true},
+		{"more", within(1, bytes.Repeat([]byte{5, 0}, maxASN1Values)), false},
+		{"a length beyond the end", []byte{4, 2, 'x'}, false},
+		{"a length of five bytes", []byte{4, 0x85, 0, 0, 0, 0, 1, 'x'}, false},
+		{"a length cut off", []byte{4, 0x82, 1}, false},
+		{"a string without length", []byte{4, 0x80, 0, 0}, false},
+		{"values that do not end", []byte{0x30, 0x80, 5, 0}, false},
+		{"a tag of many bytes", []byte{0x3f, 0x81, 0x01, 2, 5, 0}, true},
+		{"a tag without end", []byte{0x3f, 0x81}, false},
+		{"a tag and no more", []byte{0x30}, false},
+	} {
+		if got := boundedASN1(tc.b); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
+		}
+	}
+}
+
 // A key of a hundred thousand bits in a certificate would keep a processor busy for minutes.
 func TestHugeKeysAreNotTried(t *testing.T) {
 	h := newHouse(t, nil)

@@ -132,6 +132,26 @@ func TestReturnedMessageMayStandAnywhereAndHoldAnything(t *testing.T) {
 	}
 }
 
+// Of several messages that are attached the one named postacert.eml is the returned one; without a name, the first.
+func TestReturnedMessageIsTheNamedOne(t *testing.T) {
+	part := func(name, text string) string {
+		return "------=_Part_1\r\nContent-Type: message/rfc822" + name + "\r\n\r\n" + text + "\r\n"
+	}
+	for want, parts := range map[string]string{
+		"first": part("", "first") + part("; name=other.eml", "second"),
+		"named": part("", "first") + part("; name=PostaCert.eml", "named") + part("", "third"),
+		"alone": part("; name=postacert.eml", "alone"),
+	} {
+		raw := forged(t, receiptOf(tipoConsegna), swapped("------=_Part_1--", parts+"------=_Part_1--"), nil)
+		if got := string(Returned(raw)); got != want {
+			t.Errorf("%q came back, want %q", got, want)
+		}
+	}
+	if got := Returned(receiptOf(tipoConsegna).seal(t, usual())); got != nil {
+		t.Errorf("%q came back of nothing", got)
+	}
+}
+
 // The zone of the document counts, on both sides of the night in which the clocks change and within the hour that comes
 // twice.
 func TestZoneDecidesInTheHourThatComesTwice(t *testing.T) {

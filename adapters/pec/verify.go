@@ -179,6 +179,9 @@ func sender(e entity) string {
 		return ""
 	}
 	from := e.get("from")
+	if len(from) > maxText {
+		return ""
+	}
 	if a, err := mail.ParseAddress(from); err == nil {
 		return a.Address
 	}
