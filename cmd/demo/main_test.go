@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,7 +247,8 @@ func TestASeedReplays(t *testing.T) {
 	}
 }
 
-// timeless is a summary without what is measured in real time.
+// timeless is a summary without what is measured in real time, and without what a mailbox was asked: how often it is read
+// hangs on hints that come when they come.
 func timeless(t *testing.T, sum map[string]any) string {
 	t.Helper()
 	own := map[string]any{}
@@ -254,6 +256,11 @@ func timeless(t *testing.T, sum map[string]any) string {
 		if k != "seconds" {
 			own[k] = v
 		}
+	}
+	if calls, ok := own["upstream_calls"].(map[string]any); ok {
+		calls = maps.Clone(calls)
+		maps.DeleteFunc(calls, func(name string, _ any) bool { return strings.HasPrefix(name, "pec imap ") })
+		own["upstream_calls"] = calls
 	}
 	text, err := json.Marshal(own)
 	if err != nil {
