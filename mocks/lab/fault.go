@@ -76,6 +76,17 @@ func (b *Bench) Inject(f Fault) {
 	for _, s := range servers { // a refusal must not be evaded on a connection that stands already
 		s.retire()
 	}
+	for _, m := range b.attached() {
+		if r, ok := m.(retiring); ok {
+			r.Retire(func(label string) bool { return matches(f.Match, m.Name()+" "+label) })
+		}
+	}
+}
+
+// A retiring mock closes, when connections begin to be refused, those of the matching labels ("smtps connect") that stand
+// already, once no exchange is under way on them. The bench does that itself for mocks on ServeHTTP.
+type retiring interface {
+	Retire(matches func(label string) bool)
 }
 
 // Clear drops all faults.

@@ -16,7 +16,49 @@ type connSet struct {
 
 type conn struct {
 	net.Conn
-	set *connSet
+	set     *connSet
+	service string
+
+	// Guarded by set.mu.
+	busy    int  // exchanges under way
+	retired bool // to be closed when there are none
+}
+
+// begin and end bracket an exchange.
+func (c *conn) begin() {
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	c.busy++
+}
+
+func (c *conn) end() {
+	c.set.mu.Lock()
+	c.busy--
+	over := c.retired && c.busy == 0
+	c.set.mu.Unlock()
+	if over {
+		c.cut()
+	}
+}
+
+// Retire closes the connections of some services that stand, once no exchange is under way on them: the bench calls it when
+// connections begin to be refused.
+func (m *Mock) Retire(matches func(label string) bool) {
+	var idle []*conn
+	m.conns.mu.Lock()
+	for c := range m.conns.open {
+		if !matches(c.service + " connect") {
+			continue
+		}
+		c.retired = true
+		if c.busy == 0 {
+			idle = append(idle, c)
+		}
+	}
+	m.conns.mu.Unlock()
+	for _, c := range idle {
+		c.cut()
+	}
 }
 
 // Close also forgets the connection.
@@ -65,7 +107,7 @@ func (l *tracked) Accept() (net.Conn, error) {
 			return nil, err
 		}
 	}
-	c := &conn{Conn: raw, set: l.set}
+	c := &conn{Conn: raw, set: l.set, service: l.service}
 	l.set.mu.Lock()
 	defer l.set.mu.Unlock()
 	if l.set.closed {

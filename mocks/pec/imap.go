@@ -79,6 +79,10 @@ func no(code imap.ResponseCode, text string) error {
 // command runs one command as an exchange of the journal, with the faults of the bench, the condition of the mailbox and
 // the stories of sessions. A fault finds the command by its label: "pec imap fetch".
 func (s *session) command(label string, run func(cutFetch bool) error) error {
+	if c := underlying(s.imap.NetConn()); c != nil {
+		c.begin()
+		defer c.end()
+	}
 	open := s.m.bench.Begin("pec", "imap "+label)
 	defer open.End()
 	s.m.store.mu.Lock()

@@ -77,10 +77,20 @@ func (s *submitter) box() string { return strings.ToLower(s.account.Address) }
 func (s *submitter) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open != nil {
-		s.open.End()
+	s.over()
+	s.from, s.paths = "", nil
+}
+
+// over ends the submission under way, if any.
+func (s *submitter) over() {
+	if s.open == nil {
+		return
 	}
-	s.open, s.from, s.paths = nil, "", nil
+	s.open.End()
+	s.open = nil
+	if c := underlying(s.conn); c != nil {
+		c.end()
+	}
 }
 
 // Logout is the end of the session.
@@ -102,8 +112,9 @@ func (s *submitter) Mail(from string, _ *smtp.MailOptions) error {
 	if s.account == nil {
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	}
-	if s.open != nil {
-		s.open.End() // a second MAIL without RSET
+	s.over() // a second MAIL without RSET
+	if c := underlying(s.conn); c != nil {
+		c.begin()
 	}
 	s.open, s.from, s.paths = s.m.bench.Begin("pec", labelMessage), from, nil
 	if s.m.locked(s.box()) {

@@ -2,6 +2,7 @@ package pec
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -81,6 +82,42 @@ func TestARefusedConnectionIsReset(t *testing.T) {
 		t.Error("the connection stood")
 	}
 	send(t, b, m, "a@x", "rossi@pec.cittadini.test")
+}
+
+// TestARefusalIsNotEvadedOnAStandingConnection: what is idle goes at once, what is amid an exchange ends it first.
+func TestARefusalIsNotEvadedOnAStandingConnection(t *testing.T) {
+	b, m := bench(t)
+	idle, amid, reader := dial(t, b, m), dial(t, b, m), login(t, b, m.Accounts()[0])
+	if err := amid.Mail(sender, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Misbehave("refuse", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := idle.Noop(); err == nil {
+		t.Error("the idle connection stands")
+	}
+	if err := reader.Noop().Wait(); err == nil {
+		t.Error("the reader's connection stands")
+	}
+	if err := amid.Rcpt("rossi@pec.cittadini.test", nil); err != nil {
+		t.Fatal(err)
+	}
+	w, err := amid.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, text("a@x", []string{"rossi@pec.cittadini.test"})); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("what was under way: %v", err)
+	}
+	if err := amid.Noop(); err == nil {
+		t.Error("the connection stands after its exchange")
+	}
+	b.Clear()
+	send(t, b, m, "b@x", "rossi@pec.cittadini.test")
 }
 
 func TestTheJournalSpeaksBeforeTheReply(t *testing.T) {
