@@ -3,6 +3,9 @@ package evidence
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"raccordo/contracts"
 )
 
 const sealed = "Content-Type: multipart/signed; boundary=\"=_outer\"\r\n\r\nThis is a signed message\r\n--=_outer\r\n" +
@@ -42,4 +45,32 @@ func FuzzInside(f *testing.F) {
 			t.Errorf("%d parts", len(found))
 		}
 	})
+}
+
+func TestEveryFactOfAReceiptIsCompared(t *testing.T) {
+	a, err := contracts.ParseAddress("mario.rossi@pec.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := contracts.Evidence{
+		Kind: contracts.ContentConsignment, Message: "h1.x.1@pec.example", ID: "1", IssuedAt: time.Unix(1000, 0), Issuer: "Uno", Signer: "u@uno.test",
+	}
+	for want, change := range map[string]func(*contracts.Evidence){
+		"":                    func(e *contracts.Evidence) { e.Message, e.Signer = "<H1.x.1@pec.example>", "U@uno.test" },
+		"kind":                func(e *contracts.Evidence) { e.Kind = contracts.ContentConsignmentFailure },
+		"message":             func(e *contracts.Evidence) { e.Message = "h1.y.1@pec.example" },
+		"identifier":          func(e *contracts.Evidence) { e.ID = "2" },
+		"instant":             func(e *contracts.Evidence) { e.IssuedAt = time.Unix(1001, 0) },
+		"issuer":              func(e *contracts.Evidence) { e.Issuer = "Due" },
+		"signer":              func(e *contracts.Evidence) { e.Signer = "u@due.test" },
+		"recipient":           func(e *contracts.Evidence) { e.About = a },
+		"recipients":          func(e *contracts.Evidence) { e.Recipients = []contracts.Address{a} },
+		"ordinary recipients": func(e *contracts.Evidence) { e.Uncertified = []contracts.Address{a} },
+	} {
+		said := told
+		change(&said)
+		if have := strings.Join(differences(told, said), " "); have != want {
+			t.Errorf("have %q, want %q", have, want)
+		}
+	}
 }

@@ -154,7 +154,10 @@ func (d *desk) send(key, kase, message string) string {
 func (d *desk) hear(id, kind string, ev contracts.Evidence, text string) []byte {
 	d.t.Helper()
 	d.clock.Advance(time.Second)
-	ev.Scheme, ev.Message, ev.SeenAt = "TOY", "h1."+id+".1@pec.example", d.clock.Now().UTC()
+	ev.Scheme, ev.SeenAt = "TOY", d.clock.Now().UTC()
+	if ev.Message == "" {
+		ev.Message = "h1." + id + ".1@pec.example"
+	}
 	if ev.Verdict == "" {
 		ev.Verdict, ev.Counts, ev.Issuer, ev.Signer = "VALID", true, "Gestore Uno", "posta-certificata@gestore-uno.test"
 	}

@@ -1,0 +1,4 @@
+package evidence
+
+// Marshal is how a manifest is written.
+var Marshal = marshal
