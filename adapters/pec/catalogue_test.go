@@ -63,7 +63,7 @@ func TestCatalogue(t *testing.T) {
 				t.Errorf("verdict %s (%s), reason %q, counts %t, notes %v", got.receipt.Verdict(), got.receipt.Doubt, got.receipt.Reason, e.Counts, got.receipt.Notes)
 			}
 			if e.Signer != signing || got.receipt.Certificate.IsZero() || got.receipt.Daticert.IsZero() || got.receipt.Signature.IsZero() ||
-				got.receipt.SignedAt.IsZero() || got.receipt.Returned.IsZero() != (l.original == "") {
+				got.receipt.SignedAt.IsZero() || (got.receipt.Returns == 0) != (l.original == "") {
 				t.Errorf("proof is incomplete: %+v", got.receipt)
 			}
 		})

@@ -42,6 +42,18 @@ func TestPartsAreCutExactly(t *testing.T) {
 	}
 }
 
+func TestBoundariesThatAreNone(t *testing.T) {
+	for _, boundary := range []string{"", strings.Repeat("a", 201)} {
+		e, err := readEntity([]byte("Content-Type: multipart/mixed; boundary=\"" + boundary + "\"\r\n\r\n--" + boundary + "\r\n\r\na\r\n--" + boundary + "--\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.parts(); !errors.Is(err, errBoundary) {
+			t.Errorf("%d characters: %v", len(boundary), err)
+		}
+	}
+}
+
 func TestHeadersOfTheWire(t *testing.T) {
 	e, err := readEntity([]byte("Subject: a\r\n b\r\n\tc\r\nX-TipoRicevuta : breve\r\nEmpty:\r\nContent-Type: multipart/signed; micalg=sha-256; \r\n\tboundary=\"----=_P\"\r\n\r\nbody"))
 	if err != nil {
