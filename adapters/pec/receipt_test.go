@@ -342,3 +342,39 @@ func TestACutReceiptNeverCounts(t *testing.T) {
 		}
 	}
 }
+
+// A Message-ID comes back as it left, or changed in ways that are known; whatever else comes back is not ours.
+func TestMessageIDsAreNormalised(t *testing.T) {
+	for id, note := range map[string]string{
+		"<" + forgedID + ">":                           "",
+		" \n<" + forgedID + ">\n ":                     "",
+		"< " + forgedID + " >":                         "",
+		forgedID:                                       "",
+		strings.Replace(forgedID, "@", "%40", 1):       NoteDecoded,
+		"%3C" + forgedID + "%3E":                       NoteDecoded,
+		"<" + strings.ToUpper(forgedID) + ">":          NoteCase,
+		"<" + forgedID:                                 "none",
+		forgedID + ">":                                 "none",
+		"<" + forgedID + "> (ours)":                    "none",
+		"<x" + forgedID + ">":                          "none",
+		strings.Replace(forgedID, ".1@", ".0@", 1):     "none",
+		strings.Replace(forgedID, ".1@", ".@", 1):      "none",
+		strings.Replace(forgedID, "@pec", "@x.pec", 1): "none",
+		strings.Replace(forgedID, "h1.", "h2.", 1):     "none",
+		"%zz" + forgedID:                               "none",
+	} {
+		l := receiptOf(tipoConsegna)
+		l.rif = ""
+		l.daticert = swapped("&lt;"+forgedID+"&gt;", strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(id))(l.daticert)
+		got := office(usual()).read(l.seal(t, usual()), seenAt, seenAt)
+		if note == "none" {
+			if got.kind != KindForeign || got.ref != "" || got.receipt.Evidence.Counts {
+				t.Errorf("%q: %s ref %q", id, got.kind, got.ref)
+			}
+			continue
+		}
+		if got.ref != forgedTicket || got.receipt.Evidence.Message != forgedID || got.receipt.Evidence.Generation != 1 || strings.Join(got.receipt.Notes, " ") != note {
+			t.Errorf("%q: ref %q, message %q, notes %v, want %q", id, got.ref, got.receipt.Evidence.Message, got.receipt.Notes, note)
+		}
+	}
+}
