@@ -53,13 +53,13 @@
 //
 // # Faults
 //
-// On "pec smtp message", which is what Bench.Misbehave spoils: refuse (connections), drop (read, nothing taken, reset),
-// drop-after-accept (taken, reset instead of 250), truncate, garbage, wrong-type and huge (taken, the reply spoiled), 500 (550)
-// and 503 (421) and any other SMTP code at the stage of [Mock.RefuseAt], throttle (the 550 with "Class Of Service"),
-// denied and stale-voucher (535 to MAIL), slow (taken, the reply late), bad-signature (every receipt of the message was altered
-// after signing). On "pec imap login", "select", "status", "search", "fetch", "store", "copy", "move", "expunge", "append" and
-// "quota", by Bench.Inject alone: refuse and drop (reset), drop-after-accept, truncate (a fetch is cut amid its bytes), garbage,
-// slow, status (NO [UNAVAILABLE]; 401 and 403: NO [AUTHENTICATIONFAILED]), throttle (NO [LIMIT]).
+// On "pec smtp message", which is what Bench.Misbehave spoils: refuse (connections, also those that stand, once idle), drop
+// (read, nothing taken, reset), drop-after-accept (taken, reset instead of 250), truncate, garbage, wrong-type and huge (taken,
+// the reply spoiled), 500 (550) and 503 (421) and any other SMTP code at the stage of [Mock.RefuseAt], throttle (the 550 with
+// "Class Of Service"), denied and stale-voucher (535 to MAIL), slow (taken, the reply late), bad-signature (every receipt of the
+// message was altered after signing). On "pec imap login", "select", "status", "search", "fetch", "store", "copy", "move",
+// "expunge", "append" and "quota", by Bench.Inject alone: refuse and drop (reset), drop-after-accept, truncate (a fetch is cut
+// amid its bytes), garbage, slow, status (NO [UNAVAILABLE]; 401 and 403: NO [AUTHENTICATIONFAILED]), throttle (NO [LIMIT]).
 //
 // # Memory
 //

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -241,6 +242,15 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	s.m.store.mu.Unlock()
 	lag := s.m.profile(account).IdleLag
 	for {
+		if lag > 0 {
+			late := time.NewTimer(lag)
+			select {
+			case <-late.C:
+			case <-stop:
+			case <-s.m.ctx.Done():
+			}
+			late.Stop()
+		}
 		if c, err := s.m.Mailbox(account); err == nil && !c.Deaf {
 			if err := v.tracker.Poll(w, true); err != nil {
 				return err
@@ -248,7 +258,6 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		}
 		select {
 		case <-v.wake:
-			s.m.wait(lag)
 		case <-stop:
 			return nil
 		}

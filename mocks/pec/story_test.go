@@ -189,6 +189,13 @@ func TestEveryStoryAsALabelAsAnOrderAndOverHTTP(t *testing.T) {
 				c.Close()
 				c = dial(t, b, m)
 				heal(t, m, box.Address)
+				final, special := finals()[s.Name]
+				if !special {
+					final = Delivery
+				}
+				if got := m.Truth()[i].Final(strings.ToUpper(to)); got != final {
+					t.Errorf("message %d: in the end %q, want %q", i, got, final)
+				}
 				checkStory(t, b, m, i, s.Name, strings.ReplaceAll(list, " R", " "+to))
 			}
 			if left := m.Orders(); len(left) != 0 {
@@ -196,6 +203,22 @@ func TestEveryStoryAsALabelAsAnOrderAndOverHTTP(t *testing.T) {
 			}
 		})
 	}
+}
+
+// finals is what becomes of a recipient by a story, where it is not the delivery.
+func finals() map[string]Kind {
+	out := map[string]Kind{
+		"nodest": DeliveryError, "full": DeliveryError, "toobig": DeliveryError, "virus": DeliveryError, "strayvirus": DeliveryError,
+		"unknownerrore": DeliveryError, "delafter": DeliveryError, "timeout24": Notice, "only24": Notice,
+		"noaccept": NonAcceptance, "noacceptvirus": NonAcceptance,
+		"never": "", "mute": "", "unknowntipo": "", "header": "", "fullbox": "", "reader": "",
+	}
+	for _, s := range Stories() {
+		if s.Scope == OfReceipts && !s.Sound {
+			out[s.Name] = ""
+		}
+	}
+	return out
 }
 
 // heal ends what a story left behind in the mailbox's condition.

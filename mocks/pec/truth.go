@@ -29,6 +29,7 @@ func (p Placed) Reached() bool { return !p.Lost && !p.Snatched }
 type Fate struct {
 	MessageID string      `json:"message_id"` // with its angle brackets; empty: all that had none
 	Mailbox   string      `json:"mailbox"`
+	First     time.Time   `json:"first,omitzero"`   // when it was first taken
 	Taken     []Submitted `json:"taken"`            // each is a legal sending of its own; non-acceptances are among them, with Accepted false
 	Refused   []string    `json:"refused"`          // replies to attempts that got as far as the dot and were not taken; empty: cut
 	Placed    []Placed    `json:"placed,omitempty"` // in order of time, of all that were taken
@@ -52,6 +53,31 @@ func (f Fate) Has(kind Kind, recipient string) bool {
 	})
 }
 
+// Final is what a receiver that goes by the book, and reads everything that reached the mailbox in its order, holds to have
+// become of a recipient: [Delivery], [DeliveryError], [Notice] (given up after a day, unless delivered later) or
+// [NonAcceptance]; empty as long as nothing final is known, and for good for an ordinary recipient.
+func (f Fate) Final(recipient string) Kind {
+	var given Kind
+	notices := 0
+	for _, p := range f.Placed {
+		about := p.Recipient == "" || strings.EqualFold(p.Recipient, recipient)
+		if !p.Sound || !p.Reached() || p.Mailbox != f.Mailbox || !about {
+			continue
+		}
+		switch p.Kind {
+		case Delivery, DeliveryError, NonAcceptance:
+			return p.Kind
+		case Notice:
+			notices++
+			// The notices of 12 and of 24 hours look alike; the second is a second one, or comes late.
+			if notices > 1 || p.At.Sub(f.First) >= 20*time.Hour {
+				given = Notice
+			}
+		}
+	}
+	return given
+}
+
 // Truth lists the fate of every message that was ever taken, or refused after its bytes had come, in the order of its first
 // attempt that was taken; those never taken come last. It survives a restart.
 func (m *Mock) Truth() []Fate {
@@ -72,6 +98,9 @@ func (m *Mock) Truth() []Fate {
 	}
 	for _, s := range m.store.submissions {
 		f := find(s.MessageID, s.Account)
+		if len(f.Taken) == 0 {
+			f.First = s.At
+		}
 		f.Taken = append(f.Taken, s.submitted())
 		f.Placed = append(f.Placed, s.placed...)
 	}
