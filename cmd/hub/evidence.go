@@ -101,18 +101,20 @@ type evidenceVerifyCmd struct {
 	Dir   string   `arg:"" help:"Folder that export made."`
 	Roots string   `help:"Root certificates to trust for receipts, PEM; default: those of this machine."`
 	Key   []string `help:"The ledger's public key: base64 as in ledger.trusted, or a PEM file. Without it the key in the folder is used."`
-	JSON  bool     `name:"json" help:"Print JSON."`
+	// Anchors are heads of the ledger that others hold.
+	Anchors string `help:"Folder of anchors, as another administrator keeps it: compare the ledger's heads with them."`
+	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 // errUnproved ends a verification that found faults.
 var errUnproved = errors.New("the evidence does not verify")
 
 func (c evidenceVerifyCmd) Run(s *session) error {
-	trust := evidence.Trust{}
-	var err error
-	if trust.Schemes, err = schemes(c.Roots); err != nil {
+	roots, err := rootsOf(c.Roots)
+	if err != nil {
 		return err
 	}
+	trust := evidence.Trust{Schemes: schemes(roots)}
 	for _, k := range c.Key {
 		pub, err := publicKey(k)
 		if err != nil {
@@ -121,6 +123,9 @@ func (c evidenceVerifyCmd) Run(s *session) error {
 		trust.Keys = append(trust.Keys, pub)
 	}
 	report, err := evidence.Verify(s.ctx, c.Dir, trust)
+	if err == nil && c.Anchors != "" {
+		err = anchored(&report, c.Anchors, inspectPEC(roots, time.Time{}))
+	}
 	if c.JSON {
 		err = errors.Join(err, printJSON(s.out, struct {
 			evidence.Report
@@ -166,26 +171,79 @@ func publicKey(s string) (ed25519.PublicKey, error) {
 	return ledger.UnmarshalPublicKey(text)
 }
 
-// schemes are those whose receipts this program can read.
-func schemes(file string) (map[string]evidence.Scheme, error) {
-	roots, err := x509.SystemCertPool()
-	if file != "" {
-		roots, err = x509.NewCertPool(), nil
-		pem, unread := os.ReadFile(file)
-		if unread != nil {
-			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %w", unread)
+// rootsOf are the authorities of a file, or this machine's.
+func rootsOf(file string) (*x509.CertPool, error) {
+	if file == "" {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
 		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %s holds no PEM certificate", file)
-		}
+		return roots, nil
 	}
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
+		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %w", err)
 	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %s holds no PEM certificate", file)
+	}
+	return roots, nil
+}
+
+// schemes are those whose receipts this program can read.
+func schemes(roots *x509.CertPool) map[string]evidence.Scheme {
 	return map[string]evidence.Scheme{"PEC": {
 		Read:  func(raw []byte, at time.Time) (contracts.Evidence, error) { return pec.Attest(raw, roots, at), nil },
 		Match: matchPEC,
-	}}, nil
+	}}
+}
+
+// anchored compares the heads of an export with those that others hold. A closed head that another's next head names as
+// the one before it is covered too.
+func anchored(r *evidence.Report, dir string, inspect inspector) error {
+	anchors, seen, doubts, _, err := anchorsIn(dir, r.Heads, inspect)
+	if err != nil {
+		return err
+	}
+	for _, d := range doubts {
+		r.Note("anchors: %s", d)
+	}
+	for i := range r.Heads {
+		h := &r.Heads[i]
+		if !h.Closed {
+			r.Note("segment %d (%s) was still growing when the export was made: no anchor can cover it", h.Segment, h.Day)
+			continue
+		}
+		by := ""
+		for _, a := range anchors {
+			switch {
+			case a.Head.Chain != h.Chain || !a.Head.Closed:
+			case a.Head.Segment == h.Segment && a.Head.Digest() != h.Digest(), a.Head.Segment == h.Segment+1 && a.Head.Before != h.Digest():
+				r.Fault("the head of segment %d (%s) is not the one in %s: the ledger was written anew, or the anchor", h.Segment, h.Day, a.Source)
+			case a.Head.Segment == h.Segment, a.Head.Segment == h.Segment+1 && by == "":
+				by = a.Source + instantOf(a.At)
+			}
+		}
+		for _, w := range seen {
+			if w.Key == h.AnchorKey() {
+				by = w.Source + instantOf(w.At)
+			}
+		}
+		if by == "" {
+			r.Note("segment %d (%s) is covered by no anchor in %s", h.Segment, h.Day, dir)
+		} else {
+			r.Note("segment %d (%s) is as it was when %s was made", h.Segment, h.Day, by)
+		}
+	}
+	return nil
+}
+
+func instantOf(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " (" + t.UTC().Format(time.RFC3339) + ")"
 }
 
 // matchPEC compares what a receipt returns with what was sent. Of a receipt "breve" the hashes are information alone: the

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"raccordo/hub/evidence"
+	"raccordo/hub/ledger"
 )
 
 func addressed(to, subject string) string {
@@ -125,4 +127,52 @@ func TestEvidence(t *testing.T) {
 		must(t, statusWrong, "", "evidence", "verify", dir, "-roots", s.file)
 		must(t, statusWrong, "", "evidence", "verify", dir, "-key", "nosuch")
 	})
+}
+
+func TestEvidenceIsComparedWithAnchors(t *testing.T) {
+	t.Parallel()
+	one := ledger.Head{Chain: "c", Segment: 1, Day: "2026-11-20", First: 1, Last: 9, Closed: true}
+	two := ledger.Head{Chain: "c", Segment: 2, Day: "2026-11-21", First: 10, Last: 19, Closed: true, Before: one.Digest()}
+	other := one
+	other.Last = 8
+	after := two
+	after.Before = other.Digest()
+	grows := ledger.Head{Chain: "c", Segment: 3, Day: "2026-11-22"}
+	for name, c := range map[string]struct {
+		held  []ledger.Head
+		notes string
+		fault bool
+	}{
+		"its own head":       {[]ledger.Head{one}, "segment 1 (2026-11-20) is as it was when a.jsonl was made", false},
+		"the next one's":     {[]ledger.Head{two}, "segment 1 (2026-11-20) is as it was when a.jsonl was made", false},
+		"none":               {nil, "segment 1 (2026-11-20) is covered by no anchor", false},
+		"another history's":  {[]ledger.Head{other}, "", true},
+		"another, by next":   {[]ledger.Head{after}, "", true},
+		"one that grows":     {[]ledger.Head{one}, "segment 3 (2026-11-22) was still growing", false},
+		"another's chain":    {[]ledger.Head{{Chain: "d", Segment: 1, Closed: true}}, "covered by no anchor", false},
+		"a head of tomorrow": {[]ledger.Head{{Chain: "c", Segment: 9, Closed: true}}, "covered by no anchor", false},
+	} {
+		dir := t.TempDir()
+		var lines []byte
+		for _, h := range c.held {
+			line, err := h.AnchorLine()
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, line...)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.jsonl"), lines, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := evidence.Report{Heads: []ledger.Head{one, grows}}
+		if err := anchored(&r, dir, inspectPEC(nil, time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		if r.OK() == c.fault || !strings.Contains(strings.Join(r.Notes, "\n"), c.notes) {
+			t.Errorf("%s: %q, %q", name, r.Faults, r.Notes)
+		}
+	}
+	if err := anchored(&evidence.Report{}, filepath.Join(t.TempDir(), "nosuch"), inspectPEC(nil, time.Time{})); err == nil {
+		t.Error("a folder that is not there passes")
+	}
 }

@@ -34,7 +34,7 @@ type commands struct {
 	Ticket   ticketCmd   `cmd:"" help:"Look at and repair what the hub owes."`
 	Event    eventCmd    `cmd:"" help:"Look at events that moved no ticket, and at their bytes."`
 	Breaker  breakerCmd  `cmd:"" help:"Look at the breakers of a running hub, isolate an instance and let it rejoin."`
-	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the evidence."`
+	Ledger   ledgerCmd   `cmd:"" help:"Verify or export the ledger."`
 	Evidence evidenceCmd `cmd:"" help:"Export what a ticket or a case can prove, and verify such a folder without a hub."`
 	PEC      pecCmd      `cmd:"" help:"Look at PEC messages."`
 	Backup   backupCmd   `cmd:"" help:"Back up a hub while it serves: database, proofs, manifest."`

@@ -44,16 +44,17 @@ type Trust struct {
 
 // A Report is what a verification found.
 type Report struct {
-	Of       string    `json:"of"`
-	Made     time.Time `json:"made,omitzero"`
-	Chain    string    `json:"chain"`
-	Key      string    `json:"key"` // with which the heads are signed
-	Files    int       `json:"files"`
-	Tickets  int       `json:"tickets"`
-	Receipts int       `json:"receipts"` // whose signatures were checked
-	Faults   []string  `json:"faults,omitempty"`
-	More     int       `json:"more,omitempty"` // faults beyond those listed
-	Notes    []string  `json:"notes,omitempty"`
+	Of       string        `json:"of"`
+	Made     time.Time     `json:"made,omitzero"`
+	Chain    string        `json:"chain"`
+	Key      string        `json:"key"` // with which the heads are signed
+	Files    int           `json:"files"`
+	Tickets  int           `json:"tickets"`
+	Receipts int           `json:"receipts"`        // whose signatures were checked
+	Heads    []ledger.Head `json:"heads,omitempty"` // of the segments, as far as they verify; for comparison with anchors
+	Faults   []string      `json:"faults,omitempty"`
+	More     int           `json:"more,omitempty"` // faults beyond those listed
+	Notes    []string      `json:"notes,omitempty"`
 }
 
 // maxFaults bounds a report.
@@ -61,6 +62,12 @@ const maxFaults = 200
 
 // OK reports whether everything holds.
 func (r *Report) OK() bool { return len(r.Faults) == 0 }
+
+// Fault adds what does not hold, within bounds.
+func (r *Report) Fault(format string, args ...any) { r.fault(format, args...) }
+
+// Note adds what is worth knowing, within bounds.
+func (r *Report) Note(format string, args ...any) { r.note(format, args...) }
 
 func (r *Report) fault(format string, args ...any) {
 	if len(r.Faults) >= maxFaults {
@@ -92,7 +99,6 @@ type verifier struct {
 	list    contracts.Sum            // digest of SHA256SUMS
 	m       Manifest
 	entries map[uint64]contracts.Entry // of the ledger, those that matter
-	covered []ledger.Head
 }
 
 // Verify examines a folder that Export filled. The Report's faults say what does not hold; the error, why it could not be
@@ -318,7 +324,7 @@ func (v *verifier) head(name string, h ledger.Head) {
 		v.fault("%s: is of another chain", name)
 	}
 	v.Chain, v.Key = h.Chain, h.Key
-	v.covered = append(v.covered, h)
+	v.Heads = append(v.Heads, h)
 	for file, want := range map[string][]byte{headName(h.Segment): h.Signed(), signatureName(h.Segment): h.Signature} {
 		if b, err := v.read(file, maxText); err != nil || !bytes.Equal(b, want) {
 			v.fault("%s: is not of the head of %s", file, name)
