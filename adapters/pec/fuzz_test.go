@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"golang.org/x/text/encoding/charmap"
+	"pgregory.net/rapid"
 )
 
 // Every target here checks, beside what it says, that an input of up to 1 MiB costs at most a second of one processor and
@@ -262,56 +263,93 @@ func FuzzDaticert(f *testing.F) {
 // FuzzDaticertAgainstXML: what our scanner reads, encoding/xml reads too, and to the same values.
 func FuzzDaticertAgainstXML(f *testing.F) {
 	documents(f)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := readDaticert(b)
-		if err != nil {
-			return
+	f.Fuzz(func(t *testing.T, b []byte) { sameAsXML(t, b) })
+}
+
+// TestDocumentsAreReadAsByEncodingXML: the same of documents that are put together at random from what documents are made
+// of, most of them whole and some with a piece too many.
+func TestDocumentsAreReadAsByEncodingXML(t *testing.T) {
+	piece := rapid.SampledFrom([]string{
+		"a@b.test", " ", "\r\n", "\n\t", "&lt;x&gt;", "&amp;", "&#233;", "&#xE8;", "\u00e8", "<!-- c -->", "<![CDATA[<&]]>", "<?p i?>", "]]", ">", "'", "\"", "<y/>", "<y>z</y>", "\u00a0",
+	})
+	odd := rapid.SampledFrom([]string{"", "", "", "", "", "", "", "", "&", "<", "]]>", "&x;", "</dati>", "<dati>", "\x01", "--", "<!-- -- -->", "<mittente>x</mittente>"})
+	text := func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(piece, 0, 4).Draw(t, "text"), "") }
+	read := 0
+	rapid.Check(t, func(t *rapid.T) {
+		shuffled := func(parts []string) string { return strings.Join(rapid.Permutation(parts).Draw(t, "order"), text(t)) }
+		element := func(name, attributes, value string) string {
+			return "<" + name + attributes + ">" + value + "</" + name + ">"
 		}
-		in := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))))
-		in.CharsetReader = charset
-		var x xmlDaticert
-		if err := in.Decode(&x); err != nil {
-			t.Fatalf("encoding/xml refuses it: %v", err)
-		}
-		for {
-			if _, err := in.Token(); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatalf("encoding/xml refuses what follows: %v", err)
-			}
-		}
-		trim := strings.TrimSpace
-		same := func(name, ours, theirs string) {
-			if ours != trim(theirs) {
-				t.Errorf("%s is %q, to encoding/xml %q", name, ours, theirs)
-			}
-		}
-		same("tipo", d.Tipo, x.Tipo)
-		if d.Errore != "nessuno" {
-			same("errore", d.Errore, x.Errore)
-		}
-		same("mittente", d.Mittente, x.Intestazione.Mittente)
-		same("oggetto", d.Oggetto, x.Intestazione.Oggetto)
-		same("gestore-emittente", d.Gestore, x.Dati.Gestore)
-		same("data", d.Data.Format("02/01/2006 15:04:05"), trim(x.Dati.Data.Giorno)+" "+trim(x.Dati.Data.Ora))
-		same("identificativo", d.ID, unbracket(x.Dati.Identificativo))
-		same("msgid", d.MsgID, x.Dati.MsgID)
-		same("ricevuta", d.Ricevuta, x.Dati.Ricevuta.Tipo)
-		same("consegna", d.Consegna, x.Dati.Consegna)
-		same("errore-esteso", d.Esteso, x.Dati.Esteso)
-		if len(d.Destinatari) != len(x.Intestazione.Destinatari) || len(d.Ricezione) != len(x.Dati.Ricezione) {
-			t.Fatalf("%d recipients and %d taken, to encoding/xml %d and %d", len(d.Destinatari), len(d.Ricezione), len(x.Intestazione.Destinatari), len(x.Dati.Ricezione))
-		}
-		for i, p := range d.Destinatari {
-			same("destinatari", p.address, x.Intestazione.Destinatari[i].Address)
-			if p.esterno != (trim(x.Intestazione.Destinatari[i].Tipo) == "esterno") {
-				t.Error("certificato and esterno are confused")
-			}
-		}
-		for i, a := range d.Ricezione {
-			same("ricezione", a, x.Dati.Ricezione[i])
+		tipo := rapid.SampledFrom(append(tipi[:len(tipi):len(tipi)], "boh")).Draw(t, "tipo")
+		head := []string{element("mittente", "", "a@b.test"+text(t)), element("destinatari", ` tipo = 'esterno'`, text(t)), element("destinatari", "", text(t)), element("oggetto", "", text(t))}
+		data := element("data", ` zona="+0100"`, element("giorno", "", " 21/11/2026 ")+element("ora", "", "10:30:00"))
+		dati := []string{data, element("identificativo", "", "x"+text(t)), element("msgid", "", text(t)), element("consegna", "", "y"+text(t)), element("ricezione", "", text(t)), `<ricevuta tipo="breve"/>`, element("errore-esteso", "", text(t)+odd.Draw(t, "odd"))}
+		doc := rapid.SampledFrom([]string{"", "\xef\xbb\xbf", `<?xml version="1.0" encoding="UTF-8"?>`, "<!DOCTYPE postacert>"}).Draw(t, "prolog") +
+			element("postacert", ` tipo="`+tipo+`" errore="altro"`, shuffled([]string{element("intestazione", "", shuffled(head)), element("dati", "", shuffled(dati))})) + odd.Draw(t, "odd")
+		if sameAsXML(t, []byte(doc)) {
+			read++
 		}
 	})
+	if read < 20 {
+		t.Errorf("%d documents were read: nothing was compared", read)
+	}
+}
+
+type failing interface {
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func sameAsXML(t failing, b []byte) bool {
+	d, err := readDaticert(b)
+	if err != nil {
+		return false
+	}
+	in := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))))
+	in.CharsetReader = charset
+	var x xmlDaticert
+	if err := in.Decode(&x); err != nil {
+		t.Fatalf("encoding/xml refuses it: %v", err)
+	}
+	for {
+		if _, err := in.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("encoding/xml refuses what follows: %v", err)
+		}
+	}
+	trim := strings.TrimSpace
+	same := func(name, ours, theirs string) {
+		if ours != trim(theirs) {
+			t.Errorf("%s is %q, to encoding/xml %q", name, ours, theirs)
+		}
+	}
+	same("tipo", d.Tipo, x.Tipo)
+	if d.Errore != "nessuno" {
+		same("errore", d.Errore, x.Errore)
+	}
+	same("mittente", d.Mittente, x.Intestazione.Mittente)
+	same("oggetto", d.Oggetto, x.Intestazione.Oggetto)
+	same("gestore-emittente", d.Gestore, x.Dati.Gestore)
+	same("data", d.Data.Format("02/01/2006 15:04:05"), trim(x.Dati.Data.Giorno)+" "+trim(x.Dati.Data.Ora))
+	same("identificativo", d.ID, unbracket(x.Dati.Identificativo))
+	same("msgid", d.MsgID, x.Dati.MsgID)
+	same("ricevuta", d.Ricevuta, x.Dati.Ricevuta.Tipo)
+	same("consegna", d.Consegna, x.Dati.Consegna)
+	same("errore-esteso", d.Esteso, x.Dati.Esteso)
+	if len(d.Destinatari) != len(x.Intestazione.Destinatari) || len(d.Ricezione) != len(x.Dati.Ricezione) {
+		t.Fatalf("%d recipients and %d taken, to encoding/xml %d and %d", len(d.Destinatari), len(d.Ricezione), len(x.Intestazione.Destinatari), len(x.Dati.Ricezione))
+	}
+	for i, p := range d.Destinatari {
+		same("destinatari", p.address, x.Intestazione.Destinatari[i].Address)
+		if p.esterno != (trim(x.Intestazione.Destinatari[i].Tipo) == "esterno") {
+			t.Errorf("certificato and esterno are confused")
+		}
+	}
+	for i, a := range d.Ricezione {
+		same("ricezione", a, x.Dati.Ricezione[i])
+	}
+	return true
 }
 
 // charset reads for encoding/xml the encodings that our scanner reads.
