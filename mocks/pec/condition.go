@@ -38,19 +38,21 @@ func (m *Mock) SetMailbox(address string, change func(*Condition)) error {
 	if !m.reads(address) {
 		return errors.New("pec: set mailbox: no account has this address")
 	}
+	now := m.clock.Now()
 	m.mu.Lock()
 	c := m.conditions[address]
 	next := Condition{}
 	if c != nil {
 		next = c.Condition
 	}
+	was := next
 	change(&next)
 	if err := next.validate(); err != nil {
 		m.mu.Unlock()
 		return fmt.Errorf("pec: set mailbox: %w", err)
 	}
-	cutNow := next.Locked && (c == nil || !c.Locked)
-	freed := c != nil && c.Hold && !next.Hold
+	cutNow := next.Locked && !was.Locked || now.Before(next.LockedUntil) && !now.Before(was.LockedUntil)
+	freed := was.Hold && !next.Hold
 	if c == nil {
 		c = &condition{}
 		m.conditions[address] = c

@@ -159,7 +159,7 @@ func (m *Mock) told(mailbox, occasion, key string, fit func(Story) bool) []strin
 	return out
 }
 
-// maxTurns bounds what the mock remembers of attempts; beyond it, chance repeats itself and labels strike again.
+// maxTurns bounds what the mock remembers of attempts; beyond it, chance repeats itself and labels strike no more.
 const maxTurns = 1 << 20
 
 // first tells whether this is the first time of a key, and how long ago that was by the bench's clock.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"net/http"
 	"net/mail"
 	"os"
 	"slices"
@@ -275,25 +273,6 @@ func checkStory(t *testing.T, b *lab.Bench, m *Mock, i int, story, want string) 
 	if !slices.Contains(sent.Stories, story) {
 		t.Errorf("message %d: told of it was %v", i, sent.Stories)
 	}
-}
-
-// desk asks the mock's part of the admin endpoint.
-func desk(t *testing.T, b *lab.Bench, method, what, body string) (int, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, b.AdminURL()+"pec/"+what, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := new(http.Transport).RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	out, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(out)
 }
 
 func TestThePackageDocumentNamesEveryStory(t *testing.T) {
