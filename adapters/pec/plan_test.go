@@ -58,6 +58,8 @@ func TestPlanTellsWhatAPoolCarries(t *testing.T) {
 			false, -1, "quota", 0, "receipts of form sintetica would do",
 		},
 		{"large ones ask for breve from the start", Load{Messages: 10_000, Size: 6 << 20, Pool: pooled(1, 60, 2*gigabyte, formComplete)}, true, 166. / 60, "", 0, ""},
+		{"each takes half a second", Load{Messages: 43_300, Submission: time.Second / 2, Pool: pooled(10, 6, 0, formComplete)}, true, 12.12, "", 0, ""},
+		{"the wire is slower than the contract", Load{Messages: 7200, Submission: time.Second / 2, Pool: pooled(1, 600, 0, formComplete)}, true, 1, "", 0, ""},
 		{"nobody", Load{Messages: 1}, false, -1, "quota", 0, "no mailbox"},
 		{"no time for the last receipt", Load{Messages: 1, Pool: pooled(1, 6, 0, formShort), Poll: time.Hour, By: opening.Add(time.Minute)}, false, 0, "rate", 0, "too near"},
 		{"nothing", Load{Pool: pooled(1, 6, 0, formShort)}, true, 0, "", 0, ""},

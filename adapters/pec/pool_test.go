@@ -333,6 +333,23 @@ func TestMessageThatNeverLeftMayMove(t *testing.T) {
 	}
 }
 
+// The provider counts at MAIL, whatever becomes of the message.
+func TestRefusedMessagesCountAgainstTheRate(t *testing.T) {
+	w, _ := newPool(t, 1, func(c *Config) { c.Mailboxes[0].PerMinute = 6 })
+	if err := w.mock.Order(mock.Order{Story: "refused", Mailbox: w.box.Address}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		if _, err := w.sendAs(t, fresh(i), to("rossi@pec.cittadini.test")); contracts.KindOf(err) != contracts.Invalid {
+			t.Fatal(err)
+		}
+	}
+	now := w.bench.Clock().Now()
+	if _, next, ok := w.Reserve("centrale"); ok || !next.Equal(now.Add(time.Minute)) {
+		t.Errorf("a seventh place in a minute: %t, next %v", ok, next)
+	}
+}
+
 func TestMailboxesOfOneDomainNameTheSameMessage(t *testing.T) {
 	w, _ := newPool(t, 2, func(c *Config) { c.Mailboxes[1].Address = "x@pec.imprese.test" })
 	a, _ := messageID("abc", w.boxes[0].address)

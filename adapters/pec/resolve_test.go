@@ -37,9 +37,13 @@ func TestResolveAsksTheMailboxFromWhichItMayHaveLeft(t *testing.T) {
 	w.bench.Advance(time.Minute)
 	w.lock(t, w.boxes[0], true) // another one's trouble does not matter
 	ctx := contracts.WithHold(t.Context(), h)
+	before := w.bench.Sent("pec imap login")
 	d, err := w.resolve(ctx, m)
 	if err != nil || d.Mailbox != w.boxes[1].Name || !d.Delivered() || d.Sum != contracts.SumOf(h.kept[keptMessage]) {
 		t.Errorf("%v: %+v", err, d)
+	}
+	if n := w.bench.Sent("pec imap login") - before; n != 1 {
+		t.Errorf("%d mailboxes were asked, want its own", n)
 	}
 	w.lock(t, w.boxes[0], false)
 	w.lock(t, w.boxes[1], true) // its own does: then nothing is known

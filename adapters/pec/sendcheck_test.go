@@ -226,6 +226,9 @@ func TestFrozenBytesAreCheckedBeforeTheyLeave(t *testing.T) {
 	if err := preflight(raw, id, b, m); err != nil {
 		t.Fatal(err)
 	}
+	if preflight(raw, id, w.boxes[1], m) == nil {
+		t.Error("the From of one mailbox leaves from another")
+	}
 	swap := func(old, next string) func() []byte {
 		return func() []byte {
 			out := bytes.Replace(raw, []byte(old), []byte(next), 1)
