@@ -366,6 +366,33 @@ func TestWrongClocksAreFlaggedAndLoseNoReceipt(t *testing.T) {
 	}
 }
 
+// The carrier's names of the submission are those that it accepted or refused; while none is known, the first that came.
+func TestNamesOfSubmissions(t *testing.T) {
+	m := to("a@pec.azienda.test")
+	accepted := told(contracts.SubmissionAcceptance)
+	delivered := func(id string, at time.Duration) contracts.Event {
+		return told(contracts.ContentConsignment, about("a@pec.azienda.test"), under(id), after(at))
+	}
+	for _, tc := range []struct {
+		name   string
+		events []contracts.Event
+		want   []string
+	}{
+		{"one accepted", []contracts.Event{accepted}, []string{foldID}},
+		{"none accepted yet", []contracts.Event{delivered(otherID, 2*time.Second)}, []string{otherID}},
+		{"none accepted, two heard of", []contracts.Event{delivered(foldID, 3*time.Second), delivered(otherID, 2*time.Second)}, []string{otherID}},
+		{"one accepted, another heard of", []contracts.Event{delivered(otherID, 0), accepted}, []string{foldID}},
+		{"one refused", []contracts.Event{told(contracts.SubmissionRejection)}, []string{foldID}},
+		{"two accepted, in order of time", []contracts.Event{told(contracts.SubmissionAcceptance, under(otherID), after(hours)), accepted}, []string{foldID, otherID}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if d, _ := foldAll(t, m, sofar(m), tc.events); !slices.Equal(d.IDs, tc.want) {
+				t.Errorf("%v, want %v", d.IDs, tc.want)
+			}
+		})
+	}
+}
+
 // Without its acceptance a notice of delay is told from the definitive one by the time since the message left.
 func TestNoticesWithoutAcceptance(t *testing.T) {
 	m := to("a@pec.azienda.test")
