@@ -48,7 +48,12 @@ func Make(ctx context.Context, dir string, src Source, progress func(Progress)) 
 		name string
 		do   func() error
 	}{
-		{"folder", m.folder}, {"database", m.database}, {"examine", m.examine}, {"proofs", m.proofs}, {"list", m.list}, {"manifest", m.finish},
+		{"folder", m.folder},
+		{"database", m.database},
+		{"examine", m.examine},
+		{"proofs", m.proofs},
+		{"list", m.list},
+		{"manifest", m.finish},
 	} {
 		if err := src.step(step.name); err != nil {
 			return Backup{}, errors.Join(err, m.close())

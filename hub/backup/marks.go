@@ -85,7 +85,7 @@ func (m *Marks) files(ctx context.Context, b Backup) error {
 	if err != nil {
 		return err
 	}
-	defer list.close() // only read from
+	defer func() { _ = list.close() }() // only read from
 	var page []contracts.Sum
 	for {
 		one, err := list.next()

@@ -75,8 +75,11 @@ func (r *restorer) run() error {
 		name string
 		do   func() error
 	}{
-		{"proofs", r.proofs}, {"database", r.database}, {"aside", func() error { return r.aside(held) }},
-		{"place proofs", func() error { return r.rename(r.to.Archive) }}, {"place database", func() error { return r.rename(r.to.Store) }},
+		{"proofs", r.proofs},
+		{"database", r.database},
+		{"aside", func() error { return r.aside(held) }},
+		{"place proofs", func() error { return r.rename(r.to.Archive) }},
+		{"place database", func() error { return r.rename(r.to.Store) }},
 	} {
 		if r.to.Step != nil {
 			if err := r.to.Step(step.name); err != nil {
@@ -129,7 +132,7 @@ func (r *restorer) proofs() error {
 	if err != nil {
 		return err
 	}
-	defer list.close() // only read from
+	defer func() { _ = list.close() }() // only read from
 	folders := map[string]bool{}
 	for {
 		one, err := list.next()

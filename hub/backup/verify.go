@@ -79,7 +79,7 @@ func (r *Report) files(ctx context.Context, heard func(int64)) error {
 	if err != nil {
 		return err
 	}
-	defer list.close() // only read from
+	defer func() { _ = list.close() }() // only read from
 	var files int64
 	for {
 		one, err := list.next()
@@ -121,7 +121,7 @@ func (r *Report) database(ctx context.Context, ledger func(*store.Copied) ([]str
 	if err != nil {
 		return err
 	}
-	defer c.Close() // only read from
+	defer func() { _ = c.Close() }() // only read from
 	if err := c.Check(ctx); err != nil {
 		r.problem("%v", err)
 		return nil

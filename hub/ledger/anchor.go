@@ -207,7 +207,7 @@ func AppendAnchors(folder string, heads []Head) error {
 }
 
 func appendAnchors(file string, heads []Head) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644) // others read it: that is what it is for
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644) //nolint:gosec // others read it: that is what it is for
 	if err != nil {
 		return err
 	}

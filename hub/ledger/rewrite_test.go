@@ -41,10 +41,8 @@ func (l *Ledger) Rewrite(ctx context.Context, seq uint64, change func(*contracts
 				}
 			}
 			var text any
-			when := l.clock.Now()
 			if s.head != nil {
-				when = s.head.At
-				h := l.head(at, true, when)
+				h := l.head(at, true, s.head.At)
 				b, err := json.Marshal(h)
 				if err != nil {
 					return err
