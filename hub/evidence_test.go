@@ -2,7 +2,9 @@ package hub_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,6 +186,34 @@ func TestNoExportHoldsASecretMessage(t *testing.T) {
 		})
 	}
 }
+
+// A full disk at the operator's end, or a hub that goes away, is an error there and no half export.
+func TestAnExportThatBreaksOffIsAnError(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m := message(t, "mario.rossi@pec.cittadini.test", "EV-3")
+	sent, err := contracts.Submit(contracts.WithKey(r.as("EV-3"), "code/3"), r.hub, delivery.OpSend, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := evidence.Request{Of: sent.ID, Operator: "g.operatrice", Reason: "why"}
+	for where, o := range map[string]hub.Operator{"here": r.hub, "through the socket": operated(t, r)} {
+		if err := o.ExportEvidence(t.Context(), full{}, q); !errors.Is(err, errFull) {
+			t.Errorf("a full disk, %s: %v", where, err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := o.ExportEvidence(gone, &bytes.Buffer{}, q); err == nil {
+			t.Errorf("nobody waits any more, %s, and no error", where)
+		}
+	}
+}
+
+type full struct{}
+
+var errFull = errors.New("the disk is full")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
 
 // Whoever asks must say who and why, here as through the socket; what does not exist is not found.
 func TestEvidenceIsAskedForByName(t *testing.T) {

@@ -17,19 +17,17 @@ import (
 	"raccordo/contracts"
 )
 
-// messages writes what was frozen for the ticket, unless it is secret. It gives whether it is.
-//
-// A secret that was erased when its ticket was settled is known by its digest: the entry of the settlement names among
-// its proofs the bytes that an attempt had sent.
-func (x *exporter) messages(ctx context.Context, t *Ticket) (secret bool, err error) {
+// messages writes what was frozen for the ticket, unless it is secret. It gives whether it is: the request says so while
+// there are bytes, and the ledger when they were erased.
+func (x *exporter) messages(ctx context.Context, t *Ticket, story []contracts.Event) (secret bool, err error) {
 	kept, secret, err := x.rooms.Frozen(ctx, t.ID)
 	if err != nil && contracts.KindOf(err) != contracts.NotFound {
 		return false, fmt.Errorf("evidence export: %w", err)
 	}
 	sent := sentSums(t.Entries)
-	secret = secret || slices.ContainsFunc(t.Entries, func(e contracts.Entry) bool {
-		return slices.ContainsFunc(e.Proof, func(p contracts.Sum) bool { return slices.Contains(sent, p) })
-	})
+	if len(kept) == 0 {
+		secret = slices.ContainsFunc(t.Entries, func(e contracts.Entry) bool { return erases(e, story, sent) })
+	}
 	for _, k := range kept {
 		if k.Name != theMessage && !slices.Contains(sent, k.Sum) {
 			continue // frozen for another use, and never sent
@@ -205,6 +203,16 @@ func told(e contracts.Entry, story []contracts.Event, sent []contracts.Sum) (pro
 		}
 	}
 	return proofs
+}
+
+// erases reports whether an entry tells of erased bytes: a ticket with a secret names them among its proofs when it is
+// settled, beside those of the event that settled it.
+func erases(e contracts.Entry, story []contracts.Event, sent []contracts.Sum) bool {
+	if e.Phase != contracts.PhaseEvent {
+		return len(e.Proof) > 0
+	}
+	proofs := told(e, story, sent)
+	return slices.ContainsFunc(e.Proof, func(p contracts.Sum) bool { return !slices.Contains(proofs, p) })
 }
 
 // knows reports whether an entry is about an event.

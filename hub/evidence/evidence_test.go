@@ -136,6 +136,31 @@ func TestNoExportHoldsASecret(t *testing.T) {
 	}
 }
 
+// The hub may stop between departure and answer: then no attempt stands in the ledger, and what is erased is named beside
+// the receipt that settles the ticket.
+func TestASecretInDoubtStaysOne(t *testing.T) {
+	d := newDesk(t)
+	id := contracts.TicketID("core", "delivery.send", "k9")
+	d.enter(contracts.Entry{Phase: contracts.PhaseSubmitted, Outcome: "ok", Op: "delivery.send", Ref: id})
+	d.enter(contracts.Entry{Phase: contracts.PhaseIntent, Op: "delivery.send", Ref: id, System: "pec"})
+	d.tickets[id] = &contracts.Ticket{ID: id, Op: "delivery.send", State: contracts.StateDone}
+	d.hear(id, "pec.accettazione", contracts.Evidence{Kind: contracts.SubmissionAcceptance, ID: "1"}, "")
+	raw := d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1"}, "postacert.eml CANARINO")
+	d.enter(contracts.Entry{
+		Phase: contracts.PhaseEvent, Outcome: "pec.avvenuta-consegna", Ref: id, System: "pec",
+		Proof: []contracts.Sum{contracts.SumOf(raw), contracts.SumOf([]byte("the message"))},
+	})
+	dir := d.export(id)
+	for _, f := range files(t, dir) {
+		if strings.Contains(read(t, dir, f), "CANARINO") {
+			t.Errorf("%s holds the secret", f)
+		}
+	}
+	if r := verify(t, dir, trust()); !r.OK() {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What is frozen beside the message, such as a mark of when it left again, is neither message nor receipt, also when the
 // event that settles the ticket erases it.
 func TestOtherFrozenBytesAreNoMessages(t *testing.T) {

@@ -182,7 +182,7 @@ func (x *exporter) ticket(ctx context.Context, id, dir string) error {
 	}
 	t.State = shown.State
 	story := until(shown.Story, t.Entries)
-	secret, err := x.messages(ctx, &t)
+	secret, err := x.messages(ctx, &t, story)
 	if err != nil {
 		return err
 	}

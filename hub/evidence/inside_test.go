@@ -1,6 +1,8 @@
 package evidence
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,28 @@ func TestEveryFactOfAReceiptIsCompared(t *testing.T) {
 		change(&said)
 		if have := strings.Join(differences(told, said), " "); have != want {
 			t.Errorf("have %q, want %q", have, want)
+		}
+	}
+}
+
+// Real receipts of 2026 open as the test's own do.
+func TestRealReceiptsAreOpened(t *testing.T) {
+	root := os.Getenv("RACCORDO_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	samples, err := filepath.Glob(filepath.Join(root, "reference", "pec", "third-party", "*.eml"))
+	if err != nil || len(samples) == 0 {
+		t.Skip("no reference samples here: set RACCORDO_SHARED to the folder that holds reference/pec")
+	}
+	for _, name := range samples {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := inside(raw)
+		if len(found) != 2 || !strings.Contains(string(found[0].bytes), "<postacert") || found[1].bytes[0] != 0x30 || !signed(raw) {
+			t.Errorf("%s: %d parts", filepath.Base(name), len(found))
 		}
 	}
 }
