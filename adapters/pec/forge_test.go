@@ -133,9 +133,11 @@ func (h *house) sign(t testing.TB, content []byte, options ...signOption) []byte
 	return der
 }
 
-// toBER writes every constructed value of DER with an indefinite length, certificates and signed attributes too: a reader
-// must make DER of them again.
-func toBER(t testing.TB, der []byte) []byte {
+// toBER writes the outer values of a signature with indefinite lengths, down to the lists of certificates and signers, as
+// providers do since 2026: a certificate is signed as it is, and stays.
+func toBER(t testing.TB, der []byte) []byte { return indefinite(t, der, 4) }
+
+func indefinite(t testing.TB, der []byte, levels int) []byte {
 	t.Helper()
 	var out []byte
 	for len(der) > 0 {
@@ -144,8 +146,8 @@ func toBER(t testing.TB, der []byte) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.IsCompound {
-			out = append(append(out, v.FullBytes[0], 0x80), toBER(t, v.Bytes)...)
+		if v.IsCompound && levels > 0 {
+			out = append(append(out, v.FullBytes[0], 0x80), indefinite(t, v.Bytes, levels-1)...)
 			out = append(out, 0, 0)
 		} else {
 			out = append(out, v.FullBytes...)
