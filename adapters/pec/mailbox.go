@@ -25,6 +25,8 @@ type mailbox struct {
 	gate     gate
 	provider string // who runs its server, as far as we can tell
 
+	asking chan struct{} // holds one token: one search for uncertain messages at a time
+
 	mu     sync.Mutex
 	denied time.Time     // when the password was refused; zero: it was not
 	refuse contracts.Sum // digest of the refused password
@@ -46,9 +48,11 @@ func newMailbox(m Mailbox, c *Config, env contracts.Env, roots *x509.CertPool, s
 	}
 	box := &mailbox{
 		Mailbox: m, address: address, clock: env.Clock, pause: c.DeniedPause, gate: newGate(m), provider: provider(m),
+		asking: make(chan struct{}, 1),
 		reader: reader{mailbox: m.Name, address: address, signer: m.Signer, roots: roots},
 		secret: func(ctx context.Context) ([]byte, error) { return env.Secret(ctx, m.Password) },
 	}
+	box.asking <- struct{}{}
 	server := func(implicit, starttls string) mail.Server {
 		s := mail.Server{Addr: implicit, TLS: servers, User: m.User, Password: box.password, Command: c.Timeout, Final: 10 * c.Timeout}
 		if implicit == "" {

@@ -322,6 +322,9 @@ func TestMessageThatNeverLeftMayMove(t *testing.T) {
 	if contracts.KindOf(err) != contracts.Unavailable || h.departed != 0 || h.rendered != 0 {
 		t.Fatalf("450 at RCPT: %v, departed %d times, frozen %d times", err, h.departed, h.rendered)
 	}
+	if after := contracts.AsError(err).After; after < 4*time.Minute || after > 8*time.Minute {
+		t.Errorf("to come again after %v", after)
+	}
 	if p, _, ok := w.Reserve("centrale"); !ok {
 		t.Error("a greylisted recipient keeps the mailbox out")
 	} else {

@@ -96,6 +96,12 @@ func (a *Adapter) search(ctx context.Context, ticket string, m delivery.Message,
 	if err != nil {
 		return err
 	}
+	select { // one connection beside the one that reads: servers allow a few
+	case <-b.asking:
+		defer func() { b.asking <- struct{}{} }()
+	case <-ctx.Done():
+		return contracts.Errorf(contracts.Unavailable, "not searched: %w", ctx.Err())
+	}
 	s, err := mail.OpenSession(ctx, b.in)
 	if err != nil {
 		b.refused(ctx, err)

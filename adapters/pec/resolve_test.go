@@ -1,9 +1,11 @@
 package pec
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -192,6 +194,28 @@ func TestResendIsNeverMadeTwice(t *testing.T) {
 	}
 	if codes[0] != "" || codes[1] != "NO_ACCEPTANCE" || codes[5] != "NO_ACCEPTANCE" {
 		t.Errorf("told %q: want a person asked once the second is silent too", codes)
+	}
+}
+
+func TestManyDoubtsAreOneConnection(t *testing.T) {
+	w, _ := newPool(t, 1, nil)
+	w.mock.LimitIMAPSessions(3) // a server may still be closing the one before
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			_, err := w.resolve(contracts.WithHold(t.Context(), fresh(i)), to("rossi@pec.cittadini.test"))
+			if contracts.KindOf(err) != contracts.Uncertain {
+				t.Errorf("%v, want it asked in its turn", err)
+			}
+		})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	<-w.boxes[0].asking
+	defer func() { w.boxes[0].asking <- struct{}{} }()
+	cancel()
+	if _, err := w.resolve(contracts.WithHold(ctx, fresh(1)), to("rossi@pec.cittadini.test")); contracts.KindOf(err) != contracts.Unavailable {
+		t.Errorf("given up while it waited: %v", err)
 	}
 }
 

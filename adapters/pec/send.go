@@ -19,6 +19,7 @@ const keptMessage = "message"
 const (
 	maxMoves = 4               // mailboxes tried for one message in one call, while nothing has left
 	inUse    = 2 * time.Second // after which to ask again for a mailbox that is in use
+	deferred = 4 * time.Minute // at least, and twice that at most, after which a message that was put off comes again
 )
 
 // Send renders the message for the reserved mailbox (contracts.PlaceFrom; without one it takes the mailbox whose turn it
@@ -270,6 +271,9 @@ func (a *Adapter) refusal(b *mailbox, f *mail.Failure) *contracts.Error {
 		next, e.After = "the provider limits the rate", minute
 	case contracts.Unavailable:
 		next = "nothing was taken"
+		if !f.OfMailbox(a.transient) { // a greylisted recipient, as a rule: those end after five minutes
+			e.After = deferred + time.Duration(b.gate.jitter()*float64(deferred))
+		}
 	case contracts.Denied:
 		next, e.After = "check the mailbox's user and password", max(e.After, b.pause, time.Second)
 		if f.Sent() { // the message was not taken and is as good as before: it waits for the mailbox
