@@ -30,9 +30,8 @@ func open(raw []byte) (o opened, err error) {
 			return o, unreadableMIME
 		}
 		o.sealed, o.signed = true, parts[0]
-		var p7sErr error
-		if o.p7s, p7sErr = readEntity(parts[1]); p7sErr != nil {
-			o.p7s = entity{} // no signature's type: said where it is checked
+		if o.p7s, err = readEntity(parts[1]); err != nil {
+			o.broken = true // and still its document tells what it would be about
 		}
 		if body, err = readEntity(parts[0]); err != nil {
 			o.broken = true

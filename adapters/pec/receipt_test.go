@@ -114,6 +114,9 @@ func TestVerdicts(t *testing.T) {
 			}
 			return usual(), plain.wrap(plain.body(), der)
 		}, verdict: Unverifiable, doubt: "NO_KNOWN_SIGNER"},
+		{name: "a signature whose part cannot be read", make: func() (*house, []byte) {
+			return usual(), bytes.Replace(sealed, []byte("Content-Type: application/pkcs7"), []byte("no field\r\nContent-Type: application/pkcs7"), 1)
+		}, verdict: Malformed, doubt: "STRUCTURE"},
 		{name: "noise for a signature", make: func() (*house, []byte) { return usual(), plain.wrap(plain.body(), []byte("noise")) }, verdict: Malformed, doubt: "P7S_LIMITS"},
 		{name: "a value that is no signature", make: func() (*house, []byte) { return usual(), plain.wrap(plain.body(), []byte{0x30, 0x03, 2, 1, 1}) }, verdict: Malformed, doubt: "P7S"},
 		{name: "a signature that nests without end", make: func() (*house, []byte) {
@@ -238,6 +241,8 @@ func TestOtherMail(t *testing.T) {
 		{"a receipt that is plain text", "From: a@b.test\r\nX-Ricevuta: accettazione\r\n\r\nhello\r\n", KindAnomaly, string(noDaticert), Unsigned},
 		{"a multipart that is not closed", "From: a@b.test\r\nX-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\nhello\r\n", KindAnomaly, string(unreadableMIME), Malformed},
 		{"a multipart of three", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\n\r\nb\r\n--x\r\n\r\nc\r\n--x--", KindAnomaly, string(unreadableMIME), Malformed},
+		{"a signed part that is no part", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\nno header\r\n\r\na\r\n--x\r\nContent-Type: application/pkcs7-signature\r\n\r\nb\r\n--x--", KindAnomaly, string(unreadableMIME), Malformed},
+		{"a signature that is no part", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\na\r\n--x\r\nno header\r\n\r\nb\r\n--x--", KindAnomaly, string(noDaticert), Malformed},
 		{"a multipart without boundary", "X-Ricevuta: accettazione\r\nContent-Type: multipart/signed\r\n\r\n", KindAnomaly, string(unreadableMIME), Malformed},
 		{"nothing", "", KindForeign, ReasonOrdinary, Unsigned},
 		{"no header", "hello world\r\n", KindAnomaly, string(unreadableMIME), Malformed},
