@@ -34,7 +34,7 @@ func (m *Mock) follow(s *submission) {
 func (m *Mock) taken(s *submission, st step) bool {
 	m.store.mu.Lock()
 	defer m.store.mu.Unlock()
-	return s.done[st.index]
+	return s.took(st.index)
 }
 
 // take does one step now.

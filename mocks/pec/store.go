@@ -178,7 +178,7 @@ func folderName(name string) string {
 func (s *store) apply(r record, raw span) error {
 	switch {
 	case r.Submit != nil:
-		r.Submit.raw, r.Submit.done = raw, make(map[int]bool)
+		r.Submit.raw = raw
 		s.submissions = append(s.submissions, r.Submit)
 		s.byID[r.Submit.ID] = r.Submit
 	case r.Step != nil:
@@ -218,7 +218,7 @@ func missing(account, folder string) error {
 
 func (s *store) applyStep(d *stepDone, raw span) error {
 	if sub := s.byID[d.Submission]; sub != nil && d.Step >= 0 {
-		sub.done[d.Step] = true
+		sub.done = append(sub.done, int32(d.Step))
 	}
 	off := raw.off
 	for _, m := range d.Mails {
@@ -340,7 +340,7 @@ type letter struct {
 func (s *store) deliver(id string, index int, now time.Time, mails []letter) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sub := s.byID[id]; sub != nil && index >= 0 && sub.done[index] {
+	if sub := s.byID[id]; sub != nil && index >= 0 && sub.took(index) {
 		return false, nil
 	}
 	_, err := s.deliverLocked(id, index, now, mails)

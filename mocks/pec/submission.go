@@ -39,8 +39,8 @@ type submission struct {
 	Delay      time.Duration `json:"delay"`
 	Sum        string        `json:"sum"`
 
-	raw    span // the canonical bytes, in the log
-	done   map[int]bool
+	raw    span     // the canonical bytes, in the log
+	done   []int32  // steps taken; few, and of very many messages
 	placed []Placed // what came of it
 }
 
@@ -75,3 +75,6 @@ func (s *submission) receiptFor(r recipient) string {
 
 // bears tells whether a story is told of the message.
 func (s *submission) bears(story string) bool { return slices.Contains(s.Stories, story) }
+
+// took tells whether a step was taken.
+func (s *submission) took(step int) bool { return slices.Contains(s.done, int32(step)) }
