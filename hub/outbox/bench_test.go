@@ -251,3 +251,27 @@ func realBox(b *testing.B, r *rig) *outbox.Box {
 	}
 	return box
 }
+
+// BenchmarkIdle times the question whether anything is due, which drains and jumping clocks ask in a loop, while 100,000
+// tickets of a pool wait for a place, and when the rows must be read again for every answer.
+func BenchmarkIdle(b *testing.B) {
+	r := newRig(b)
+	m := newMailboxes(r.clock, map[string]int{"full": 1})
+	m.pools["full"][0].locked = true
+	r.desk.bind("pec", m.binding(func(context.Context, string, ask) (reply, error) { return reply{}, nil }))
+	r.open()
+	fill(b, r, pooled("full", "first"), 100_000)
+	for _, c := range []struct {
+		name   string
+		before func()
+	}{{"nothing happens", func() {}}, {"something happened", r.box.Ring}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				c.before()
+				if _, quiet := r.box.Idle(); !quiet {
+					b.Fatal("it is not quiet")
+				}
+			}
+		})
+	}
+}

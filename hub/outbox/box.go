@@ -92,6 +92,7 @@ type Box struct {
 
 	mu      sync.Mutex
 	working bool
+	calm    *calm
 	jobs    map[jobKey]*job
 	paused  map[string]time.Time
 	shunned map[int64]int // how many places in a row refused a pooled ticket
@@ -151,6 +152,7 @@ func freshName() string {
 
 // ring says that something may be due.
 func (b *Box) ring() {
+	b.gen.Add(1)
 	select {
 	case b.bell <- struct{}{}:
 	default:

@@ -61,6 +61,7 @@ type plan struct {
 	resolve  []int64
 	singles  []candidate
 	pooled   []candidate // each with its place: they take no worker's
+	full     []group     // pools without a free place
 	next     int64       // the earliest instant at which something more falls due; never: none
 	inFlight bool        // a ticket is running
 }

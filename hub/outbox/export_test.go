@@ -25,7 +25,7 @@ func Queries() map[string]string {
 		selectFirst: "outbox_ticket_claim", countReady: "outbox_ticket_claim", selectLot: "outbox_ticket_claim",
 		selectUncertain: "outbox_ticket_uncertain", selectPromote: "outbox_ticket_wake", selectKeyed: "outbox_ticket_lane",
 		selectStrict: "outbox_ticket_strict", selectPosition: "outbox_ticket_position", selectEnded: "outbox_ticket_ended",
-		selectRunning: "outbox_ticket_running",
+		selectRunning: "outbox_ticket_running", selectMembers: "sqlite_autoindex_outbox_ticket_1",
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 // Idle reports whether nothing is in flight and nothing is due at the clock's present instant, and when something falls
 // due next (zero: nothing will by itself). It is computed from the rows: what is due but not yet claimed is not quiet, so
 // that a clock may be moved whenever Idle is quiet. A submission, claim or exchange under way is not quiet either.
+//
+// It may be asked in a loop: while nothing happens the rows are read once.
 func (b *Box) Idle() (next time.Time, quiet bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -21,38 +23,79 @@ func (b *Box) Idle() (next time.Time, quiet bool) {
 		if b.busy.Load() > 0 {
 			return time.Time{}, false
 		}
-		var p *plan
-		err := b.store.Read(ctx, func(v *store.View) (err error) {
-			if p, err = b.survey(v, b.now(), 1); err != nil {
-				return err
+		now := b.now()
+		c := b.known(gen, now)
+		if c == nil {
+			p, err := b.look(ctx, now)
+			if err != nil {
+				b.log.Warn("outbox: whether anything is due cannot be read", slog.Any("error", err))
+				return time.Time{}, false
 			}
-			var n int64
-			if p.giveBack() { // somebody may have looked for a place in between
-				defer b.ring()
+			if p.inFlight || p.due() || p.next <= now {
+				return time.Time{}, false
 			}
-			err = v.QueryRow(selectRunning).Scan(&n)
-			p.inFlight = err == nil
-			if noRows(err) {
-				err = nil
-			}
-			return err
-		})
-		if err != nil {
-			b.log.Warn("outbox: whether anything is due cannot be read", slog.Any("error", err))
-			return time.Time{}, false
+			c = &calm{gen: gen, at: now, next: p.next, full: p.full}
+			b.mu.Lock()
+			b.calm = c
+			b.mu.Unlock()
 		}
 		if b.gen.Load() != gen || b.busy.Load() > 0 {
 			continue
 		}
-		if p.inFlight || p.due() || p.next <= b.now() {
-			return time.Time{}, false
-		}
-		if p.next == never {
+		if c.next == never {
 			return time.Time{}, true
 		}
-		return time.Unix(0, p.next).UTC(), true
+		return time.Unix(0, c.next).UTC(), true
 	}
 	return time.Time{}, false
+}
+
+// A calm is what Idle has found out, and how long it holds: until something happens or the clock leaves at..next.
+type calm struct {
+	gen      uint64
+	at, next int64
+	full     []group // pools whose tickets wait for a place
+}
+
+// known gives what Idle found out before, if it still holds. Whether a place has come free only the adapters can tell.
+func (b *Box) known(gen uint64, now int64) *calm {
+	b.mu.Lock()
+	c := b.calm
+	b.mu.Unlock()
+	if b.shared || c == nil || c.gen != gen || now < c.at || now >= c.next {
+		return nil
+	}
+	for _, g := range c.full {
+		p := &plan{next: never}
+		free := b.place(p, g, b.desk.Binding(g.op, g.at), now)
+		if free != nil {
+			free.release()
+		}
+		if free != nil || p.next < c.next {
+			return nil
+		}
+	}
+	return c
+}
+
+// look reads the rows once.
+func (b *Box) look(ctx context.Context, now int64) (p *plan, err error) {
+	err = b.store.Read(ctx, func(v *store.View) (err error) {
+		if p, err = b.survey(v, now, 1); err != nil {
+			return err
+		}
+		var n int64
+		err = v.QueryRow(selectRunning).Scan(&n)
+		p.inFlight = err == nil
+		if noRows(err) {
+			err = nil
+		}
+		return err
+	})
+	if p != nil && p.giveBack() { // somebody may have looked for a place in between
+		b.ring()
+	}
+	return p, err
 }
 
 // Stats is how much there is, for metrics.

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -164,23 +165,7 @@ func (b *Box) loadMembers(ctx context.Context, j *job) error {
 	op := b.desk.Op(j.op)
 	j.list.jobs = nil
 	for part := range slices.Chunk(j.list.members, 100) { // a list of big requests must not outlast a read
-		var jobs []*job
-		err := b.store.Read(ctx, func(v *store.View) error {
-			jobs = jobs[:0]
-			for _, id := range part {
-				r, err := byID(v, id)
-				if err != nil {
-					return fmt.Errorf("member %s: %w", id, err)
-				}
-				m := &job{row: *r, reason: "list " + j.id}
-				m.at = j.at
-				if err := v.QueryRow(`SELECT caller, request FROM outbox_request WHERE n = ?`, r.n).Scan(&m.sealedCaller, &m.sealedRequest); err != nil {
-					return fmt.Errorf("member %s: %w", id, err)
-				}
-				jobs = append(jobs, m)
-			}
-			return nil
-		})
+		jobs, err := b.readMembers(ctx, j, part)
 		if err != nil {
 			return err
 		}
@@ -196,6 +181,48 @@ func (b *Box) loadMembers(ctx context.Context, j *job) error {
 		j.list.jobs = append(j.list.jobs, jobs...)
 	}
 	return nil
+}
+
+// selectMembers reads the tickets whose ids stand in a JSON list.
+const selectMembers = `SELECT ` + columns + `, caller, request FROM (SELECT value AS member FROM json_each(?)) CROSS JOIN outbox_ticket ON id = member
+	LEFT JOIN outbox_request USING (n)`
+
+func (b *Box) readMembers(ctx context.Context, j *job, ids []string) (jobs []*job, err error) {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*job{}
+	err = b.store.Read(ctx, func(v *store.View) error {
+		clear(found)
+		rows, err := v.Query(selectMembers, string(list))
+		if err != nil {
+			return fmt.Errorf("read members: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			m := &job{reason: "list " + j.id}
+			r, err := scan(rows, &m.sealedCaller, &m.sealedRequest)
+			if err != nil {
+				return fmt.Errorf("read members: %w", err)
+			}
+			m.row = *r
+			m.at = j.at
+			found[m.id] = m
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		m, ok := found[id]
+		if !ok {
+			return nil, fmt.Errorf("read members: %s is not there", id)
+		}
+		jobs = append(jobs, m)
+	}
+	return jobs, nil
 }
 
 func (b *Box) startLot(ctx context.Context, j *job, c *contracts.Call, bind *contracts.Binding, reqs []any) {

@@ -64,6 +64,9 @@ func (b *Box) surveyPool(q store.Querier, p *plan, g group, bind *contracts.Bind
 	}
 	free := next()
 	if free == nil {
+		if len(aside) == 0 {
+			p.full = append(p.full, g)
+		}
 		return nil
 	}
 	defer func() { // the one too many

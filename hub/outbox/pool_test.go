@@ -260,6 +260,39 @@ func TestAFullPoolHidesNobody(t *testing.T) {
 	m.atRest(t)
 }
 
+// What Idle found out before does not hold when an adapter has a place again, though nobody rang.
+func TestIdleSeesAPlaceThatCameFreeByItself(t *testing.T) {
+	r := newRig(t)
+	m := newMailboxes(r.clock, map[string]int{"rome": 1})
+	lock := func(locked bool, from time.Time) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.pools["rome"][0].locked, m.pools["rome"][0].from = locked, from
+	}
+	lock(true, time.Time{})
+	r.desk.bind("pec", m.binding(func(context.Context, string, ask) (reply, error) { return reply{}, nil }))
+	r.open()
+	r.submit(pooled("rome", "1"))
+	idle := func(what string, wantQuiet bool, wantNext time.Time) {
+		t.Helper()
+		for range 2 {
+			next, quiet := r.box.Idle()
+			equal(t, what+": quiet", quiet, wantQuiet)
+			equal(t, what+": next", next.Equal(wantNext), true)
+		}
+	}
+	idle("locked", true, time.Time{})
+	lock(false, morning.Add(time.Hour))
+	idle("its turn comes", true, morning.Add(time.Hour))
+	lock(false, morning.Add(time.Minute))
+	idle("its turn comes sooner", true, morning.Add(time.Minute))
+	lock(false, time.Time{})
+	idle("free", false, time.Time{})
+	lock(true, time.Time{})
+	idle("locked again", true, time.Time{})
+	m.atRest(t)
+}
+
 func TestAPoolTellsWhenItsNextTurnComes(t *testing.T) {
 	r := newRig(t)
 	m := newMailboxes(r.clock, map[string]int{"rome": 2})

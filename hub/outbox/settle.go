@@ -320,7 +320,6 @@ func (b *Box) transit(tx *store.Tx, r *row, to contracts.State, who contracts.Ca
 	}
 	id, stirs := r.id, r.ordered() || to == contracts.StateQueued || to == contracts.StateUncertain || b.store.Recovered()
 	tx.After(func() {
-		b.gen.Add(1)
 		if stirs { // others may be due now, or it may be, later
 			b.ring()
 		}
