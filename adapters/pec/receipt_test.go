@@ -383,3 +383,33 @@ func TestMessageIDsAreNormalised(t *testing.T) {
 		}
 	}
 }
+
+func TestSenderIsOneAddressOrNone(t *testing.T) {
+	for from, want := range map[string]string{
+		"From: a@b.test":   "a@b.test",
+		"From: <a@b.test>": "a@b.test",
+		`From: "Per conto di: x@y.test" <a@b.test>`:      "a@b.test",
+		"From: Per conto di: x@y.test <a@b.test>":        "a@b.test",
+		"From: Citt\xe0 <a@b.test>":                      "a@b.test",
+		"From: \"Citt\xe0 <x@y.test>\" <a@b.test>":       "a@b.test",
+		"From: =?utf-8?q?Citt=C3=A0?= <a@b.test>":        "a@b.test",
+		"From: <a@b.test>, <c@d.test>":                   "",
+		"From: Per conto: x <a@b.test>, y <c@d.test>":    "",
+		"From: Per conto: x <a@b.test> y":                "",
+		"From: Per conto: x <a.b.test>":                  "",
+		"From: Per conto: x <a@b@c.test>":                "",
+		"From: Per conto: x a@b.test>":                   "",
+		"From:":                                          "",
+		"To: a@b.test":                                   "",
+		"From: a@b.test\r\nFrom: a@b.test":               "",
+		"From: " + strings.Repeat("x", 5000) + "@b.test": "",
+	} {
+		e, err := readEntity([]byte(from + "\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sender(e); got != want {
+			t.Errorf("%.80q: %.80q, want %q", from, got, want)
+		}
+	}
+}
