@@ -166,7 +166,7 @@ func (h holder) Depart(ctx context.Context) error {
 		if j.list != nil {
 			return b.departLot(tx, j)
 		}
-		res, err := tx.Exec(`UPDATE outbox_ticket SET departed = 1 WHERE n = ? AND lease = ? AND fence = ? AND state = 'running'`, j.n, b.lease, j.fence)
+		res, err := tx.Exec(markDeparted, j.n, b.lease, j.fence)
 		if err != nil {
 			return fmt.Errorf("store ticket: %w", err)
 		}
@@ -194,6 +194,11 @@ func (h holder) Depart(ctx context.Context) error {
 	j.thaw(waiting)
 	return nil
 }
+
+// markDeparted is for a ticket that is carried out, unless an event has told meanwhile that it happened already, and for
+// one that is asked about: whoever resolves a doubt may be told to do so by sending once more.
+const markDeparted = `UPDATE outbox_ticket SET departed = 1 WHERE n = ? AND lease = ? AND fence = ?
+	AND (state = 'running' AND moved = '' OR state = 'uncertain')`
 
 func (h holder) check(tx *store.Tx) error {
 	if h.j.list != nil {
