@@ -106,6 +106,9 @@ func TestAnExportVerifiesWithOpenSSLAlone(t *testing.T) {
 				if len(receipt.Commands) == 0 || len(receipt.Inside) != 2 {
 					t.Errorf("%s: %d commands, %d files taken out", receipt.File, len(receipt.Commands), len(receipt.Inside))
 				}
+				if receipt.TrustStore != contracts.SumOf(r.provider().RootsPEM()) || receipt.Received.IsZero() {
+					t.Errorf("%s: by which roots, and as of when, is not said", receipt.File)
+				}
 				story, err := os.ReadFile(filepath.Join(dir, "story.json"))
 				if err != nil {
 					t.Fatal(err)

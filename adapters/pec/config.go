@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -270,6 +271,10 @@ func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, 
 	if err != nil {
 		return nil, contracts.Errorf(contracts.Invalid, "open: roots: %w", err)
 	}
+	store, err := os.ReadFile(c.Roots)
+	if err != nil {
+		return nil, contracts.Errorf(contracts.Invalid, "open: roots: cannot read the file")
+	}
 	servers := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CA != "" {
 		if servers.RootCAs, err = peers.Authorities(c.CA); err != nil {
@@ -292,6 +297,7 @@ func (c *Config) Open(_ context.Context, env contracts.Env) (contracts.Adapter, 
 		if err != nil {
 			return nil, contracts.Errorf(contracts.Invalid, "open: mailboxes[%d]: %w", i, err)
 		}
+		box.reader.trust = contracts.SumOf(store)
 		a.boxes = append(a.boxes, box)
 	}
 	a.pools = newPools(a.boxes)

@@ -67,6 +67,7 @@ type Receipt struct {
 	Subject   contracts.Private   `json:"oggetto,omitzero"`
 	Extended  contracts.Private   `json:"errore_esteso,omitzero"`
 
+	TrustStore  contracts.Sum `json:"trust_store,omitzero"` // digest of the file of roots by which the certificates were judged
 	SignedAt    time.Time     `json:"signed_at,omitzero"`
 	Certificate contracts.Sum `json:"certificate,omitzero"`
 	Signature   contracts.Sum `json:"smime_p7s,omitzero"` // digests of what is inside, decoded
@@ -92,6 +93,7 @@ type reader struct {
 	address contracts.Address
 	signer  string         // our provider's signing address or domain; empty: any
 	roots   *x509.CertPool // nil: nobody is believed
+	trust   contracts.Sum  // of the file that they come from
 	chains  chains
 }
 
@@ -116,7 +118,7 @@ func (r *reader) oversize(received, now time.Time) reading {
 }
 
 func (r *reader) blank(received, now time.Time) reading {
-	return reading{kind: KindAnomaly, receipt: Receipt{Received: received.UTC(), Evidence: contracts.Evidence{
+	return reading{kind: KindAnomaly, receipt: Receipt{Received: received.UTC(), TrustStore: r.trust, Evidence: contracts.Evidence{
 		Scheme: scheme, Mailbox: r.mailbox, SeenAt: now.UTC(), Verdict: string(Malformed),
 	}}}
 }

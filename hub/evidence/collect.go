@@ -178,7 +178,7 @@ func receiptsOf(entries []contracts.Entry, story []contracts.Event) (all []Recei
 		for _, e := range story {
 			if ev, ok := contracts.EvidenceOf(e); ok && slices.Contains(e.Proof, all[i].Sum) {
 				all[i].Evidence = &ev
-				all[i].Received, all[i].SignedAt = instants(e)
+				all[i].beside(e)
 				break
 			}
 		}
@@ -221,15 +221,16 @@ func knows(e contracts.Entry, x contracts.Event) bool {
 		!slices.ContainsFunc(x.Proof, func(p contracts.Sum) bool { return !slices.Contains(e.Proof, p) })
 }
 
-// instants are when the far side's mailbox had the receipt and when the signer says it signed, where an adapter tells
-// them beside the evidence.
-func instants(e contracts.Event) (received, signed time.Time) {
+// beside takes what an adapter tells beside the evidence: when the mailbox had the receipt, when the signer says it signed,
+// and by which roots its certificates were judged.
+func (r *Receipt) beside(e contracts.Event) {
 	var data struct {
-		Received time.Time `json:"received"`
-		Signed   time.Time `json:"signed_at"`
+		Received   time.Time     `json:"received"`
+		SignedAt   time.Time     `json:"signed_at"`
+		TrustStore contracts.Sum `json:"trust_store"`
 	}
-	_ = json.Unmarshal(e.Data, &data) // none: other instants serve
-	return data.Received, data.Signed
+	_ = json.Unmarshal(e.Data, &data) // what is not told is not known
+	r.Received, r.SignedAt, r.TrustStore = data.Received, data.SignedAt, data.TrustStore
 }
 
 // proof reads archived bytes to their end, where it shows that they are the ones that were kept.

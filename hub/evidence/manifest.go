@@ -72,8 +72,10 @@ type Receipt struct {
 	Evidence *contracts.Evidence `json:"evidence,omitempty"` // what the hub found in it
 	Received time.Time           `json:"received,omitzero"`  // by the mailbox: its certificates were judged as of then
 	SignedAt time.Time           `json:"signed_at,omitzero"` // the signer's claim
-	Inside   []File              `json:"inside,omitempty"`   // its document and its signature, taken out for people
-	Commands []string            `json:"commands,omitempty"` // with which to verify it without us, from the folder's root
+	// TrustStore is the digest of the roots by which the hub judged it; whoever verifies has roots of their own.
+	TrustStore contracts.Sum `json:"trust_store,omitzero"`
+	Inside     []File        `json:"inside,omitempty"`   // its document and its signature, taken out for people
+	Commands   []string      `json:"commands,omitempty"` // with which to verify it without us, from the folder's root
 }
 
 // A Missing is something that the export does not hold.
