@@ -128,7 +128,7 @@ func (m *Mock) receipt(s *submission, st step, now time.Time) ([]byte, error) {
 	}
 	d := document{
 		kind: st.kind, reason: st.reason, issuer: issuer, at: sh.date(now, m.zone), message: told, recipient: st.to.Address,
-		dress: st.dress, noMsgID: sh.noMsgID, noReference: sh.noReference,
+		dress: st.dress, noMsgID: sh.noMsgID && (sh.noReference || !st.accepts()), noReference: sh.noReference,
 	}
 	if d.reason == NoMailbox && sh.quirks.OldNoDest {
 		d.reason = Other

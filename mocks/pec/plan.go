@@ -28,6 +28,9 @@ type step struct {
 // tells is whether a story shapes this document.
 func (st step) tells(story string) bool { return slices.Contains(st.stories, story) }
 
+// accepts is whether the step says what becomes of the message at the access point.
+func (st step) accepts() bool { return st.kind == Acceptance || st.kind == NonAcceptance }
+
 // plan lists what will happen, in order of time. It depends on the submission alone.
 func (s *submission) plan() []step {
 	var steps []step

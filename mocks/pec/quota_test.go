@@ -232,7 +232,7 @@ func TestAProfileIsTheHousesManner(t *testing.T) {
 				r := open(t, x.raw)
 				for _, s := range m.Accepted() {
 					if s.MessageID == r.cert.Dati.MsgID {
-						if why := judge(t, m, x, s); why != "" {
+						if why := judge(t, m, x, s, false); why != "" {
 							t.Errorf("receipt %d does not count: %s", i, why)
 						}
 					}
