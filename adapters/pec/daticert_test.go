@@ -24,6 +24,7 @@ func TestDocumentIsReadTolerantlyInForm(t *testing.T) {
 		"data before heading":                swapHalves(plain),
 		"ISO-8859-1":                         strings.Replace(strings.Replace(plain, "UTF-8", "ISO-8859-1", 1), "Prova", "\xe8", 1),
 		"blank lines before the declaration": "\r\n \n" + plain,
+		"a style sheet":                      `<?xml-stylesheet href="x"?>` + plain[strings.Index(plain, "<postacert"):],
 		"no declaration":                     plain[strings.Index(plain, "<postacert"):],
 		"a declaration that stands alone":    strings.Replace(plain, `encoding="UTF-8"?>`, `encoding='utf-8' standalone="yes" ?>`, 1),
 		"line ends of the wire":              strings.ReplaceAll(plain, "><", ">\r\n\t<"),

@@ -344,8 +344,8 @@ func character(r rune) bool {
 func documentText(b []byte) (string, error) {
 	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), " \t\r\n")
 	var encoding string
-	if bytes.HasPrefix(b, []byte("<?xml")) && len(b) > 5 && nameAt(string(b[5:6]), 0) == "" {
-		declaration, rest, ok := bytes.Cut(b[5:min(len(b), 200)], []byte("?>"))
+	if bytes.HasPrefix(b, []byte("<?xml")) && len(b) > 5 && b[5] <= ' ' {
+		declaration, _, ok := bytes.Cut(b[5:min(len(b), 200)], []byte("?>"))
 		if !ok {
 			return "", unreadableXML
 		}
@@ -353,8 +353,7 @@ func documentText(b []byte) (string, error) {
 		if version, encoding, ok = declared(string(declaration)); !ok || version != "1.0" {
 			return "", unreadableXML
 		}
-		b = b[5+len(declaration)+2:]
-		_ = rest
+		b = b[5+len(declaration)+len("?>"):]
 	}
 	switch strings.ToLower(encoding) {
 	case "", "utf-8", "utf8", "us-ascii":
