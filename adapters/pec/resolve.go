@@ -3,6 +3,7 @@ package pec
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"raccordo/adapters/internal/mail"
@@ -171,7 +172,10 @@ func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.
 
 // unheard decides about a message of which nothing is heard, though all its mailboxes were searched.
 func (a *Adapter) unheard(ctx context.Context, hold contracts.Hold, m delivery.Message, p *pool, frozen []byte) (delivery.Dispatch, error) {
-	left := rendered(frozen)
+	left, err := leftAt(ctx, hold, frozen)
+	if err != nil {
+		return delivery.Dispatch{}, err
+	}
 	if frozen == nil || left.IsZero() || a.env.Clock.Now().Sub(left) <= a.config.AcceptanceWithin {
 		return delivery.Dispatch{}, contracts.Errorf(contracts.Uncertain, "resolve: no receipt yet; it will be asked again")
 	}
@@ -201,6 +205,41 @@ func (a *Adapter) silent(format, name string) *contracts.Error {
 	e := contracts.Errorf(contracts.Uncertain, format, a.config.AcceptanceWithin, name)
 	e.Code = "NO_ACCEPTANCE"
 	return e
+}
+
+const maxAgain = 100 // later departures that are told apart
+
+func again(n int) string { return "again." + strconv.Itoa(n) }
+
+// leavesAgain keeps the instant at which bytes that were frozen before leave once more, after a reply that they were not
+// taken: silence counts from the last departure, and the bytes' own Date is that of the first.
+func leavesAgain(ctx context.Context, hold contracts.Hold, now time.Time) error {
+	for n := 1; n <= maxAgain; n++ {
+		fresh := false
+		_, err := hold.Keep(ctx, again(n), func() ([]byte, error) {
+			fresh = true
+			return []byte(now.UTC().Format(time.RFC3339)), nil
+		})
+		if err != nil || fresh {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftAt is when frozen bytes last left, or may have.
+func leftAt(ctx context.Context, hold contracts.Hold, frozen []byte) (time.Time, error) {
+	at := rendered(frozen)
+	for n := 1; n <= maxAgain; n++ {
+		later, err := kept(ctx, hold, again(n))
+		if err != nil || later == nil {
+			return at, err
+		}
+		if t, err := time.Parse(time.RFC3339, string(later)); err == nil {
+			at = t
+		}
+	}
+	return at, nil
 }
 
 // resend hands the same bytes over once more, from the same mailbox and under the same Message-ID, so that two

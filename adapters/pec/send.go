@@ -180,6 +180,11 @@ func (s *sending) from(ctx context.Context, b *mailbox) (d delivery.Dispatch, tr
 		if !bytes.Equal(frozen, raw) {
 			return contracts.Errorf(contracts.Unavailable, "another worker has frozen the message")
 		}
+		if s.frozen != nil {
+			if err := leavesAgain(ctx, s.hold, s.env.Clock.Now()); err != nil {
+				return err
+			}
+		}
 		departed = true
 		return s.hold.Depart(ctx)
 	})
