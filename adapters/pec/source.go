@@ -14,7 +14,7 @@ import (
 // An intake is the reading side of the adapter: one source for each mailbox, and what they share.
 type intake struct {
 	sources map[string]*source
-	share   int64         // bytes of small messages that one call of one source holds
+	share   int64         // bytes of small messages that one batch of one source holds
 	room    *room         // bytes of big messages that all sources hold
 	cpus    chan struct{} // signatures being checked
 	duties  duties
@@ -22,7 +22,7 @@ type intake struct {
 }
 
 const (
-	smallRoom = 64 << 20 // bytes of small messages that the sources' calls hold together
+	smallRoom = 64 << 20 // bytes of small messages that the sources' batches hold together: one each, and one ahead
 	bigRoom   = 64 << 20 // bytes of big messages that they hold together; a single one may be bigger
 	minShare  = 64 << 10
 	maxShare  = 8 << 20
@@ -33,7 +33,7 @@ const (
 func newIntake(a *Adapter) *intake {
 	in := &intake{
 		sources: make(map[string]*source, len(a.boxes)),
-		share:   min(max(smallRoom/int64(max(len(a.boxes), 1)), minShare), maxShare),
+		share:   min(max(smallRoom/int64(2*max(len(a.boxes), 1)), minShare), maxShare),
 		room:    newRoom(bigRoom),
 		cpus:    make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
@@ -70,6 +70,7 @@ type source struct {
 
 	turn    chan struct{} // holds one token: whoever has it may use what follows
 	closed  bool
+	ahead   *batch // read already, for the next call
 	session *mail.Session
 	folders []string // the watched ones, by the server's own spelling; empty: not asked yet
 	hitch   hitch
@@ -79,7 +80,8 @@ type source struct {
 	level   int             // marks that the quota has passed
 	rounds  rounds
 
-	stop  chan struct{} // closed by close
+	life  context.Context // until close
+	stop  context.CancelFunc
 	watch sync.WaitGroup
 	began sync.Once
 }
@@ -91,9 +93,10 @@ var (
 
 func newSource(a *Adapter, in *intake, b *mailbox) *source {
 	s := &source{
-		a: a, in: in, box: b, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), stop: make(chan struct{}),
+		a: a, in: in, box: b, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		absent: map[string]bool{}, gaps: map[string]*gap{},
 	}
+	s.life, s.stop = context.WithCancel(context.Background())
 	s.turn <- struct{}{}
 	return s
 }
@@ -113,29 +116,59 @@ func (s *source) hint() {
 
 // Feed reads what came after the cursor into the watched folders, archives each receipt as fetched, judges its signature
 // and names the ticket it bears on. Flags in the mailbox are left alone. What was read before a failure counts: then the
-// failure shows at the next call. When nothing new is there, the rounds are made that need no haste: quota, receipts that
-// somebody moved, receipts that are overdue, purging.
+// failure shows at the next call. While there is more, the next batch is read as the caller commits this one. When nothing
+// new is there, the rounds are made that need no haste: quota, receipts that somebody moved, receipts that are overdue,
+// purging.
 func (s *source) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.Event, contracts.Cursor, error) {
 	select {
 	case <-s.turn:
 	case <-ctx.Done():
 		return nil, from, s.fault(contracts.Errorf(contracts.Unavailable, "not read: %w", ctx.Err()))
 	}
-	defer func() { s.turn <- struct{}{} }()
 	if s.closed {
+		s.turn <- struct{}{}
 		return nil, from, s.fault(contracts.Errorf(contracts.Canceled, "the adapter is closed"))
 	}
-	at := s.places(from)
-	events, err := s.read(ctx, at)
-	s.told(err)
-	if err != nil && len(events) == 0 {
-		return nil, from, s.fault(err)
+	b := s.ahead
+	s.ahead = nil
+	if b == nil || b.from != string(from) || len(b.events) == 0 { // an empty one is as old as its reading, not as this call
+		b = s.batch(ctx, from)
+	}
+	s.told(b.err)
+	if b.more && b.err == nil {
+		s.watch.Go(func() { // it has the turn
+			s.ahead = s.batch(s.life, b.next)
+			s.turn <- struct{}{}
+		})
+	} else {
+		s.turn <- struct{}{}
+	}
+	if b.err != nil && len(b.events) == 0 {
+		return nil, from, s.fault(b.err)
+	}
+	return b.events, b.next, nil
+}
+
+// A batch is what one reading brought, and from where to where it went.
+type batch struct {
+	from   string
+	next   contracts.Cursor
+	events []contracts.Event
+	more   bool
+	err    error
+}
+
+func (s *source) batch(ctx context.Context, from contracts.Cursor) *batch {
+	b, at := &batch{from: string(from)}, s.places(from)
+	if b.events, b.more, b.err = s.read(ctx, at); b.err != nil && len(b.events) == 0 {
+		return b
 	}
 	next, err := at.cursor()
 	if err != nil {
-		return nil, from, s.fault(err)
+		return &batch{from: string(from), err: err}
 	}
-	return events, next, nil
+	b.next = next
+	return b
 }
 
 func (s *source) fault(err error) error {
@@ -146,33 +179,33 @@ func (s *source) fault(err error) error {
 }
 
 // read takes a batch, on a connection that may have died since the last call: then on a new one.
-func (s *source) read(ctx context.Context, at *places) ([]contracts.Event, error) {
+func (s *source) read(ctx context.Context, at *places) (events []contracts.Event, more bool, err error) {
 	kept := s.session != nil
-	events, err := s.readOnce(ctx, at)
+	events, more, err = s.readOnce(ctx, at)
 	if err != nil && kept && s.session == nil && len(events) == 0 && ctx.Err() == nil && contracts.KindOf(err) == contracts.Unavailable {
 		return s.readOnce(ctx, at)
 	}
-	return events, err
+	return events, more, err
 }
 
-func (s *source) readOnce(ctx context.Context, at *places) (events []contracts.Event, err error) {
+func (s *source) readOnce(ctx context.Context, at *places) (events []contracts.Event, more bool, err error) {
 	defer func() { s.rest(err == nil && len(events) == 0) }()
 	for range maxLies {
 		if err = s.connect(ctx); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		var more bool
 		events, more, err = s.collect(ctx, at)
 		switch {
 		case len(events) == 0 && errors.Is(err, mail.ErrTooBig): // the connection was ended over it; it is known now
 			s.drop()
 		case err != nil || more || len(events) > 0:
-			return events, err
+			return events, more, err
 		default:
-			return s.makeRounds(ctx, at)
+			events, err = s.makeRounds(ctx, at)
+			return events, false, err
 		}
 	}
-	return nil, err
+	return nil, false, err
 }
 
 // connect puts the kept connection, or a new one, to work under ctx.
@@ -229,7 +262,7 @@ func (s *source) renew() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-s.stop:
+		case <-s.life.Done():
 			return
 		case <-tick.C:
 		}
@@ -244,13 +277,11 @@ func (s *source) renew() {
 	}
 }
 
-// close ends the connection after the call that uses it. It is safe to repeat.
+// close ends the connection after the call that uses it, and what is read ahead at once. It is safe to repeat.
 func (s *source) close() {
+	s.stop()
 	<-s.turn
-	if !s.closed {
-		s.closed = true
-		close(s.stop)
-	}
+	s.closed, s.ahead = true, nil
 	s.drop()
 	s.turn <- struct{}{}
 	s.watch.Wait()

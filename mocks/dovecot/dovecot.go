@@ -11,6 +11,7 @@ package dovecot
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -277,6 +278,11 @@ func (s *Server) Log() string {
 
 // CA is the authority of the server's certificate, in PEM.
 func (s *Server) CA() []byte { return s.ca }
+
+// Certificate is the server's own, for another server that a test runs beside it.
+func (s *Server) Certificate() (tls.Certificate, error) {
+	return tls.LoadX509KeyPair(filepath.Join(s.dir, "cert.pem"), filepath.Join(s.dir, "key.pem"))
+}
 
 func (s *Server) kill() error {
 	err := s.cmd.Process.Signal(syscall.SIGTERM)

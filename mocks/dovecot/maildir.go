@@ -1,6 +1,7 @@
 package dovecot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -50,8 +51,8 @@ func (s *Server) Deliver(user, folder string, messages ...[]byte) error {
 	for _, raw := range messages {
 		s.mu.Lock()
 		s.n++
-		// Dovecot numbers new files by this name's first part.
-		name := fmt.Sprintf("%d.M%09dP1.localhost,S=%d", time.Now().Unix(), s.n, len(raw))
+		// Dovecot numbers new files by the first part of their names, and takes the sizes from the rest.
+		name := fmt.Sprintf("%d.M%09dP1.localhost,S=%d,W=%d", time.Now().Unix(), s.n, len(raw), len(raw)+bytes.Count(raw, []byte("\n"))-bytes.Count(raw, []byte("\r\n")))
 		s.mu.Unlock()
 		temp := filepath.Join(dir, "tmp", name)
 		if err := s.own(os.WriteFile(temp, raw, 0o600), temp); err != nil {

@@ -126,8 +126,8 @@ func (s *Session) section(uid uint32, section *imap.FetchItemBodySection, limit 
 }
 
 // fetch asks for one section of messages and hands each over as it comes: with r nil where the server says NIL. An error
-// of body ends the session's use, and is returned: the library's reader has gone on by then, and closing the command
-// would read from under it, while closing the connection ends both.
+// of body, which is the reader's own or ErrTooBig, ends the session's use and is returned: the library's reader has gone on
+// by then, and closing the command would read from under it, while closing the connection ends both.
 func (s *Session) fetch(uids []uint32, section *imap.FetchItemBodySection, allow int64, body func(uid uint32, size int64, r io.Reader) error) error {
 	defer s.expect(allow)()
 	cmd := s.client.Fetch(setOf(uids), &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}})
@@ -153,10 +153,8 @@ func (s *Session) fetch(uids []uint32, section *imap.FetchItemBodySection, allow
 					continue
 				}
 				s.give()
-				if item.Literal != nil {
-					_, _ = io.Copy(io.Discard, item.Literal) // up to the error that tells the library's reader to go on
-				}
 				if errors.Is(err, ErrTooBig) {
+					_, _ = io.Copy(io.Discard, item.Literal) // up to the error that tells the library's reader to go on
 					return err
 				}
 				return s.fault("fetch", err)
