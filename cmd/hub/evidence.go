@@ -110,7 +110,7 @@ type evidenceVerifyCmd struct {
 var errUnproved = errors.New("the evidence does not verify")
 
 func (c evidenceVerifyCmd) Run(s *session) error {
-	roots, err := rootsOf(c.Roots)
+	roots, named, err := rootsOf(c.Roots)
 	if err != nil {
 		return err
 	}
@@ -123,6 +123,7 @@ func (c evidenceVerifyCmd) Run(s *session) error {
 		trust.Keys = append(trust.Keys, pub)
 	}
 	report, err := evidence.Verify(s.ctx, c.Dir, trust)
+	report.Note("receipts are judged by the roots of %s", named)
 	if err == nil && c.Anchors != "" {
 		err = anchored(&report, c.Anchors, inspectPEC(roots, time.Time{}))
 	}
@@ -171,24 +172,23 @@ func publicKey(s string) (ed25519.PublicKey, error) {
 	return ledger.UnmarshalPublicKey(text)
 }
 
-// rootsOf are the authorities of a file, or this machine's.
-func rootsOf(file string) (*x509.CertPool, error) {
+// rootsOf are the authorities of a file, or this machine's, and how a report names them.
+func rootsOf(file string) (roots *x509.CertPool, named string, err error) {
 	if file == "" {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
+		if roots, err = x509.SystemCertPool(); err != nil {
+			return nil, "", contracts.Errorf(contracts.Invalid, "evidence verify: this machine has no root certificates, name some with -roots: %w", err)
 		}
-		return roots, nil
+		return roots, "this machine", nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %w", err)
+		return nil, "", contracts.Errorf(contracts.Invalid, "evidence verify: roots: %w", err)
 	}
-	roots := x509.NewCertPool()
+	roots = x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, contracts.Errorf(contracts.Invalid, "evidence verify: roots: %s holds no PEM certificate", file)
+		return nil, "", contracts.Errorf(contracts.Invalid, "evidence verify: roots: %s holds no PEM certificate", file)
 	}
-	return roots, nil
+	return roots, fmt.Sprintf("%s, sha256 %s", file, contracts.SumOf(text)), nil
 }
 
 // schemes are those whose receipts this program can read.
