@@ -109,7 +109,7 @@ func (a *Adapter) search(ctx context.Context, ticket string, m delivery.Message,
 		return err
 	}
 	defer func() { _ = s.Close() }() // it only ever says goodbye
-	places, err := s.Find("X-Riferimento-Message-ID", id, maxResolve)
+	places, err := s.Find("X-Riferimento-Message-ID", id, maxResolve, b.watched())
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,13 @@ package mail
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
 
-const maxFolders = 500
+const maxFolders = 2000
 
 // A Listed is a folder of the mailbox, by its name in UTF-8.
 type Listed struct {
@@ -16,7 +17,13 @@ type Listed struct {
 	Delim rune // what parts the names of a hierarchy; zero: there is none
 }
 
-// Folders lists the folders that can be opened, 500 at most.
+// Is reports whether a configured name is the folder's: "/" stands for whatever parts the names there.
+func (l Listed) Is(name string) bool {
+	return l.Name == name || l.Delim != 0 && l.Name == strings.ReplaceAll(name, "/", string(l.Delim)) ||
+		strings.EqualFold(name, "INBOX") && strings.EqualFold(l.Name, "INBOX")
+}
+
+// Folders lists the folders that can be opened, 2000 at most.
 func (s *Session) Folders() ([]Listed, error) {
 	defer s.expect(listing)()
 	all, err := s.client.List("", "*", nil).Collect()
@@ -37,8 +44,9 @@ func (s *Session) Folders() ([]Listed, error) {
 
 // Find looks in every folder that can be opened for messages whose header field holds value, and gives at most limit.
 // Rules and people move receipts about. A folder that is not there or not for us is passed over; one that is only busy
-// or away is an error, for what it holds is not known.
-func (s *Session) Find(header, value string, limit int) ([]Place, error) {
+// or away is an error, for what it holds is not known. So is one of those that must be read, by their configured names,
+// if it is listed and refused without a code that says why: some servers answer a failing disk so.
+func (s *Session) Find(header, value string, limit int, must []string) ([]Place, error) {
 	folders, err := s.Folders()
 	if err != nil {
 		return nil, err
@@ -46,7 +54,7 @@ func (s *Session) Find(header, value string, limit int) ([]Place, error) {
 	var found []Place
 	for _, f := range folders {
 		places, err := s.FindIn(f.Name, header, []string{value}, limit-len(found))
-		if closed(err) {
+		if closed(err) && (explained(err) || !slices.ContainsFunc(must, f.Is)) {
 			continue
 		}
 		if err != nil {

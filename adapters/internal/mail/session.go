@@ -203,7 +203,8 @@ func (s *Session) fault(command string, err error) error {
 		switch {
 		case no.Code == imap.ResponseCodeLimit, no.Code == imap.ResponseCodeInUse:
 			kind = contracts.Throttled
-		case no.Code == imap.ResponseCodeUnavailable, no.Code == imap.ResponseCodeServerBug:
+		case no.Code == imap.ResponseCodeUnavailable, no.Code == imap.ResponseCodeServerBug, no.Code == imap.ResponseCodeCorruption,
+			no.Code == imap.ResponseCodeContactAdmin, no.Code == imap.ResponseCodeClientBug:
 		case no.Code == imap.ResponseCodeAuthenticationFailed, no.Code == imap.ResponseCodeAuthorizationFailed,
 			no.Code == imap.ResponseCodeExpired, no.Code == imap.ResponseCodePrivacyRequired,
 			command == "login" && no.Type == imap.StatusResponseTypeNo:
@@ -222,6 +223,12 @@ func (s *Session) fault(command string, err error) error {
 		return contracts.Errorf(contracts.Unavailable, "imap %s: connection lost", command)
 	}
 	return contracts.Errorf(contracts.Malformed, "imap %s: the answer breaks the protocol", command)
+}
+
+// explained reports whether the server said by a code why it refused.
+func explained(err error) bool {
+	var e *contracts.Error
+	return errors.As(err, &e) && strings.Contains(e.Code, " ")
 }
 
 // closed reports whether a folder was refused for good: it does not exist, or is not ours to read.

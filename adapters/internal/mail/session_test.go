@@ -145,12 +145,12 @@ func TestSessionFindsInEveryFolder(t *testing.T) {
 	}
 	defer s.Close()
 	for value, want := range map[string]int{"h1.a.1@x.test": 2, "h1.b.1@x.test": 1, "h1.c.1@x.test": 0} {
-		got, err := s.Find("X-Riferimento-Message-ID", value, 10)
+		got, err := s.Find("X-Riferimento-Message-ID", value, 10, nil)
 		if err != nil || len(got) != want {
 			t.Errorf("%s: %v %v, want %d", value, got, err, want)
 		}
 	}
-	if got, err := s.Find("X-Riferimento-Message-ID", "x.test", 2); err != nil || len(got) != 2 {
+	if got, err := s.Find("X-Riferimento-Message-ID", "x.test", 2, nil); err != nil || len(got) != 2 {
 		t.Errorf("bounded: %v %v", got, err)
 	}
 }
@@ -318,8 +318,61 @@ func TestWhatAServerCannotGiveIsNotGone(t *testing.T) {
 	if _, err := s.Raw(2, 1000); !errors.Is(err, ErrGone) {
 		t.Errorf("no message: %v, want gone", err)
 	}
-	if got, err := s.Find("X-Riferimento-Message-ID", "h1.a.1@x.test", 10); contracts.KindOf(orNone(err)) != contracts.Throttled {
+	if got, err := s.Find("X-Riferimento-Message-ID", "h1.a.1@x.test", 10, nil); contracts.KindOf(orNone(err)) != contracts.Throttled {
 		t.Errorf("a search past a folder that is busy: %v, %v", got, err)
+	}
+}
+
+// A folder is refused: whether what it holds may be left out depends on who refused it, how, and what it is for.
+func TestSearchPassesOverAFolderOnlyForGood(t *testing.T) {
+	refusal := ""
+	p := listen(t, func(c *talk) {
+		c.say("* OK [CAPABILITY IMAP4rev1] here")
+		for {
+			line, ok := c.hear()
+			if !ok {
+				return
+			}
+			tag, rest, _ := strings.Cut(line, " ")
+			switch {
+			case strings.HasPrefix(rest, "LOGIN"):
+				c.say(tag + " OK [CAPABILITY IMAP4rev1] in")
+			case strings.HasPrefix(rest, "LIST"):
+				c.say(`* LIST () "." INBOX`, `* LIST () "." INBOX.Ricevute`, tag+" OK done")
+			case strings.HasPrefix(rest, "EXAMINE") && strings.Contains(rest, "Ricevute"):
+				c.say(tag + " NO " + refusal)
+			case strings.HasPrefix(rest, "EXAMINE"):
+				c.say("* OK [UIDVALIDITY 7] x", tag+" OK [READ-ONLY] done")
+			case strings.HasPrefix(rest, "UID SEARCH"):
+				c.say("* SEARCH", tag+" OK done")
+			default:
+				c.say(tag + " OK done")
+			}
+		}
+	})
+	s, err := OpenSession(t.Context(), p.server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, c := range []struct {
+		refusal string
+		must    []string
+		fails   bool
+	}{
+		{"[NONEXISTENT] gone", []string{"INBOX/Ricevute"}, false},
+		{"[NOPERM] not for you", []string{"INBOX/Ricevute"}, false},
+		{"System I/O error", nil, false},
+		{"System I/O error", []string{"inbox"}, false},
+		{"System I/O error", []string{"INBOX", "INBOX/Ricevute"}, true},
+		{"[CORRUPTION] broken", nil, true},
+		{"[SERVERBUG] internal error", nil, true},
+	} {
+		refusal = c.refusal
+		_, err := s.Find("X-Riferimento-Message-ID", "h1.a.1@x.test", 10, c.must)
+		if (err != nil) != c.fails {
+			t.Errorf("%s, must read %q: %v", c.refusal, c.must, err)
+		}
 	}
 }
 
