@@ -48,6 +48,15 @@ func encoded(m delivery.Message) int {
 	return size
 }
 
+// leastEncoded is how many bytes a message has on the wire at least.
+func leastEncoded(m delivery.Message) int64 {
+	size := m.Text.Len()
+	for _, f := range m.Attachments {
+		size += len(f.Content.Reveal()) * 4 / 3
+	}
+	return int64(size)
+}
+
 // formAsked gives the form of receipts that frozen bytes ask for.
 func formAsked(frozen []byte) string {
 	header, _, _ := bytes.Cut(frozen, []byte("\r\n\r\n"))

@@ -89,8 +89,14 @@ func (a *Adapter) checkIn(ctx context.Context, b *mailbox) error {
 
 // covers refuses a message for whose role no mailbox sends here, and one that no access point would take.
 func (a *Adapter) covers(m delivery.Message) error {
-	if p, ok := a.pools[m.Sender]; !ok || !p.sends() {
+	p, ok := a.pools[m.Sender]
+	if !ok || !p.sends() {
 		return a.fault(contracts.Errorf(contracts.Invalid, "send: sender: no mailbox of this instance speaks for the role"))
+	}
+	if least := leastEncoded(m) * int64(len(m.To)); least > p.largest() {
+		e := contracts.Errorf(contracts.Invalid, "send: the message is too big: %d bytes at least, all recipients counted, of %d at most", least, p.largest())
+		e.Code = "5.3.4"
+		return a.fault(e)
 	}
 	return a.fault(a.inspect(m))
 }

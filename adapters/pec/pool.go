@@ -22,6 +22,7 @@ type pool struct {
 	busy  map[*mailbox]uint64 // in use, and as which use
 	last  map[string]uint64   // when a mailbox or a provider was last used, as a number of uses
 	uses  uint64
+	mute  bool          // none sends at present, for trouble; the log was told
 	freed chan struct{} // closed and replaced when a mailbox is given back
 }
 
@@ -60,6 +61,7 @@ func (p *pool) sends() bool {
 type wait struct {
 	until time.Time // when to ask again; zero: when a mailbox is given back, or emptied
 	busy  bool      // one of them is in use and would do
+	rate  bool      // one of them would do but for its rate
 	why   contracts.Kind
 }
 
@@ -129,6 +131,7 @@ func (p *pool) choose(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) 
 		}
 		at, why := b.opens(now)
 		if at.IsZero() || at.After(now) {
+			w.rate = w.rate || why == contracts.Throttled
 			if !at.IsZero() && (w.until.IsZero() || at.Before(w.until)) {
 				w.until, w.why = at, why
 			}
@@ -195,6 +198,9 @@ func (a *Adapter) Reserve(role string) (contracts.Place, time.Time, bool) {
 	}
 	now := a.env.Clock.Now()
 	b, w := p.reserve(now, nil)
+	if mute := b == nil && !w.busy && !w.rate && p.sends(); p.turned(mute) {
+		a.tellMute(role, mute, w)
+	}
 	if b != nil {
 		release := sync.OnceFunc(func() { p.release(b) })
 		return contracts.Place{Name: p.place(b), Release: func(bool) { release() }}, time.Time{}, true
@@ -203,6 +209,34 @@ func (a *Adapter) Reserve(role string) (contracts.Place, time.Time, bool) {
 		w.until = now.Add(minute)
 	}
 	return contracts.Place{}, w.until, false
+}
+
+// turned notes whether the pool is mute, and reports whether that is news.
+func (p *pool) turned(mute bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.mute
+	p.mute = mute
+	return was != mute
+}
+
+// tellMute tells the log that no mailbox of a role sends any more, or that one does again.
+func (a *Adapter) tellMute(role string, mute bool, w wait) {
+	if !mute {
+		a.env.Log.Info("a mailbox of the role sends again", "instance", a.env.Instance, "role", role)
+		return
+	}
+	a.env.Log.Error("no mailbox of the role sends: its messages wait", "instance", a.env.Instance, "role", role, "why", w.String(), "until", w.until)
+}
+
+// largest is how many bytes, times recipients, some mailbox of the pool takes.
+func (p *pool) largest() (most int64) {
+	for _, b := range p.boxes {
+		if !b.Drain {
+			most = max(most, b.MaxSize)
+		}
+	}
+	return most
 }
 
 // place names a reserved mailbox and its use.

@@ -293,6 +293,40 @@ func TestNobodyLeftSaysWhenToComeAgain(t *testing.T) {
 	}
 }
 
+func TestRoleWithoutAVoiceIsAlarmedOnce(t *testing.T) {
+	w, told := newPool(t, 2, func(c *Config) { c.Mailboxes[0].PerMinute, c.Mailboxes[1].PerMinute = 1, 1 })
+	for i := range 2 {
+		if _, err := w.sendAs(t, fresh(i), to("rossi@pec.cittadini.test")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, ok := w.Reserve("centrale"); ok || told.times("no mailbox of the role sends") != 0 {
+		t.Error("alarmed for a rate that is kept")
+	}
+	w.bench.Advance(time.Minute)
+	for _, b := range w.boxes {
+		w.lock(t, b, true)
+	}
+	if _, err := w.sendAs(t, fresh(3), to("rossi@pec.cittadini.test")); err == nil {
+		t.Fatal("sent")
+	}
+	for range 5 {
+		if _, _, ok := w.Reserve("centrale"); ok {
+			t.Fatal("a place")
+		}
+	}
+	for _, b := range w.boxes {
+		w.lock(t, b, false)
+	}
+	w.bench.Advance(16 * time.Minute)
+	if _, err := w.sendAs(t, fresh(4), to("rossi@pec.cittadini.test")); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := told.times("no mailbox of the role sends"), told.times("a mailbox of the role sends again"); a != 1 || b != 1 {
+		t.Errorf("alarmed %d times, called off %d times", a, b)
+	}
+}
+
 func TestMessageThatMayHaveLeftStaysWithItsMailbox(t *testing.T) {
 	w, _ := newPool(t, 2, nil)
 	if err := w.mock.Order(mock.Order{Story: "tempfail", Mailbox: w.box.Address, Times: 1}); err != nil {
@@ -506,11 +540,18 @@ func TestTooBigForOneMailboxGoesToAnother(t *testing.T) {
 	if err != nil || d.Mailbox != w.boxes[1].Name {
 		t.Errorf("%v from %q", err, d.Mailbox)
 	}
-	big(2 << 20)
+	big(1500 << 10)
 	h := fresh(2)
+	if err := w.covers(m); err != nil {
+		t.Errorf("just below the limit by its contents: %v", err)
+	}
 	_, err = w.sendFrom(t, w.boxes[0], h, m)
 	if e := contracts.AsError(err); e == nil || e.Kind != contracts.Invalid || e.Code != "5.3.4" || h.rendered != 0 {
 		t.Errorf("too big for all: %v", err)
+	}
+	big(2 << 20)
+	if err := w.covers(m); contracts.KindOf(err) != contracts.Invalid || contracts.AsError(err).Code != "5.3.4" {
+		t.Errorf("too big by its contents alone, and taken: %v", err)
 	}
 	if n := w.bench.Sent("pec smtp message"); n != 1 {
 		t.Errorf("%d submissions", n)

@@ -37,8 +37,10 @@ func (h *hold) Keep(_ context.Context, name string, make func() ([]byte, error))
 	}
 	b, err := make()
 	if err == nil {
-		h.rendered++
 		h.kept[name] = b
+	}
+	if err == nil && name == keptMessage {
+		h.rendered++
 	}
 	return b, err
 }
