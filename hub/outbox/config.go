@@ -11,7 +11,7 @@ import (
 
 // A Config is what a person writes about tickets.
 type Config struct {
-	// Workers is how many exchanges run at once.
+	// Workers is how many exchanges run at once, besides those of pooled lanes, which are as many as their places.
 	Workers int `yaml:"workers"`
 	// Lease is how long a worker that gives no sign of life keeps its ticket.
 	Lease time.Duration `yaml:"lease"`

@@ -27,6 +27,21 @@
 // the same however many tickets lie behind them. Among heads the caller's deadline comes first, then the time of the
 // next try, then the order of acceptance.
 //
+// # Pools
+//
+// The tickets of a pooled lane are all heads, in a group of their pool: as many are in flight as the adapter has places
+// free (contracts.Binding.Reserve), and they take no worker from others. A place is reserved before its ticket is claimed
+// and given back as soon as the exchange is over; its worker then takes the next of the pool in the commit of the verdict.
+// What one place refuses at present another tries at once; that place rests as long as it was told, and the pool goes on.
+// A ticket that a second place refuses as well waits, longer each time, so that it cannot take one place after another
+// from the rest. Refusals of our own limits pause the pool.
+//
+// # What is on the disk when
+//
+// A submission is, before it is acknowledged. The intent, the departure and the bytes frozen for it are, in one commit,
+// before anything with effect leaves. A verdict that settles is, before anybody hears of it; any other is at once, but its
+// worker does not wait: should a power cut take it, the ticket is uncertain, as after a crash a moment sooner.
+//
 // # Personal data
 //
 // Requests, callers, answers and frozen bytes are sealed with the ticket's id as their place; the request is compared and
