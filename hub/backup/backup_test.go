@@ -552,6 +552,9 @@ func TestARestoreTouchesNothingThatIsThereUnlessTold(t *testing.T) {
 			t.Errorf("broken off at %s, a store is there that is not whole: %v", at, err)
 		}
 	}
+	if logs, err := filepath.Glob(to.Store + ".aside-*-wal"); err != nil || len(logs) != 1 {
+		t.Errorf("the old database's log is not with it: %q, %v", logs, err)
+	}
 	to.Step, to.Now = nil, to.Now.Add(time.Second)
 	out, err := backup.Restore(t.Context(), made, to, nil)
 	if err != nil {
