@@ -114,6 +114,9 @@ func TestAHubThatLiesIsFound(t *testing.T) {
 			lines[0], lines[1] = lines[1], lines[0]+"\n"
 			put(t, dir, "SHA256SUMS", strings.ReplaceAll(strings.Join(lines, ""), "\n\n", "\n"))
 		}, ""}, // the order is nobody's evidence
+		{"sums of the ledger's files", func(t *testing.T, dir string) {
+			put(t, dir, "SHA256SUMS", read(t, dir, "SHA256SUMS")+strings.Repeat("0", 64)+"  ledger/key.pem\n")
+		}, "SHA256SUMS: names ledger/key.pem"},
 		{"another key", func(t *testing.T, dir string) { put(t, dir, "ledger/key.pem", "x") }, "ledger/key.pem: want an Ed25519 public key"},
 		{"no key", func(t *testing.T, dir string) { gone(t, dir, "ledger/key.pem") }, "ledger/key.pem: is missing"},
 		{"a segment under another name", func(t *testing.T, dir string) {

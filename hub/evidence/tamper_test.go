@@ -144,6 +144,8 @@ func TestTamperingIsFound(t *testing.T) {
 		{"a manifest of the future", both(edit("manifest.json", `"format": 1`, `"format": 2`), resummed), "this program reads format 1"},
 		{"a manifest that is none", both(func(t testing.TB, dir string) { put(t, dir, "manifest.json", "[") }, resummed), "cannot be read"},
 		{"a manifest with blanks", both(edit("manifest.json", `"format": 1`, `"format":  1`), resummed), "the ledger does not name these sums"},
+		{"a line of the sums", edit("SHA256SUMS", "  ", " "), "SHA256SUMS: not as an export writes it"},
+		{"a timeline removed", remove("timeline.txt"), "timeline.txt: is missing"},
 		{"no sums", remove("SHA256SUMS"), "SHA256SUMS: is missing"},
 		{"a missing thing unsaid", both(edit("manifest.json", `"file": "message.eml",`, ``), resummed), "not said to be missing"},
 	} {
