@@ -104,6 +104,13 @@ func (b *mailbox) refused(ctx context.Context, err error) {
 	}
 }
 
+// admitted forgets that the provider had not let us in.
+func (b *mailbox) admitted() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.denied = time.Time{}
+}
+
 // opens tells when the mailbox may send: now or before, then at once; zero when nobody knows. why is what keeps it.
 func (b *mailbox) opens(now time.Time) (at time.Time, why contracts.Kind) {
 	at, why = b.gate.opens(now)

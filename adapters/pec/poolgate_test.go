@@ -217,3 +217,21 @@ func TestAClockThatWasSetStopsNoMailbox(t *testing.T) {
 		t.Errorf("kept out for ten minutes, set back, and kept out for %v", at.Sub(back))
 	}
 }
+
+// What the outbox pays for a place: 110 mailboxes, half of which have sent their minute's messages.
+func BenchmarkReserveOfAHundredAndTen(b *testing.B) {
+	rates := make([]int, 110)
+	for i := range rates {
+		rates[i] = 6
+	}
+	p := dry(rates...)
+	for i, box := range p.boxes {
+		for range 6 * (i % 2) {
+			box.gate.spent(opening)
+		}
+	}
+	for b.Loop() {
+		box, _ := p.reserve(opening, nil)
+		p.release(box)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 // taken keeps the gate of a mailbox that has just sent.
 func (s *sending) taken(b *mailbox, raw []byte) {
+	b.admitted()
 	b.gate.spent(s.env.Clock.Now())
 	if b.gate.took(expected(len(raw), s.m, formAsked(raw))) {
 		s.env.Log.Info("mailbox sends again", "instance", s.env.Instance, "mailbox", b.Name)
