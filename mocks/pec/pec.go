@@ -107,7 +107,9 @@ type Mock struct {
 	conns  connSet
 	smtp   *smtp.Server
 	imap   *imapserver.Server
-	serves sync.WaitGroup // accept loops and IMAP sessions
+	doors  []net.Listener
+	takes  sync.WaitGroup // accept loops
+	serves sync.WaitGroup // IMAP sessions
 }
 
 // New makes the mock; nothing is opened before Attach.
@@ -213,7 +215,8 @@ func (m *Mock) listen(b *lab.Bench) error {
 		case s.implicit:
 			l = tls.NewListener(l, cert)
 		}
-		m.serves.Go(func() { _ = s.serve(l) }) // ends with the listener; there is nothing to do about its error
+		m.doors = append(m.doors, l)
+		m.takes.Go(func() { _ = s.serve(l) }) // ends with the listener; there is nothing to do about its error
 	}
 	return nil
 }
@@ -230,6 +233,10 @@ func (m *Mock) Close() error {
 	m.mu.Unlock()
 	m.cancel()
 	m.agenda.end()
+	for _, l := range m.doors {
+		_ = l.Close() // the bench may have closed it already
+	}
+	m.takes.Wait() // the SMTP library must not be shut down while it begins a session
 	m.conns.close()
 	var errs []error
 	if m.smtp != nil {
