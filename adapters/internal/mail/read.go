@@ -154,7 +154,10 @@ func (s *Session) fetch(uids []uint32, section *imap.FetchItemBodySection, allow
 				}
 				s.give()
 				if errors.Is(err, ErrTooBig) {
-					_, _ = io.Copy(io.Discard, item.Literal) // up to the error that tells the library's reader to go on
+					// Up to its end, or the error that tells the library's reader to go on; what lies in its buffer comes yet.
+					if _, lost := io.Copy(io.Discard, item.Literal); lost == nil {
+						_ = cmd.Close()
+					}
 					return err
 				}
 				return s.fault("fetch", err)
