@@ -37,6 +37,11 @@ func TestTheLedgerOfAWorkingHubBetraysEveryChange(t *testing.T) {
 		r.until(time.Date(2026, 11, 22+day, 8, 0, 0, 0, time.UTC))
 	}
 	r.followed(tickets)
+	for range 5 { // the last may be a day that has only just begun
+		if err := r.hub.Rejoin(t.Context(), "inad", "operator-7", "nothing was wrong"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	sound, err := r.hub.VerifyLedger(t.Context())
 	if err != nil || sound.Segments < 3 || sound.Entries < 100 {
 		t.Fatalf("the untouched ledger: %+v, %v; want three days with a hundred entries", sound, err)
