@@ -20,21 +20,32 @@ type pool struct {
 
 	mu    sync.Mutex
 	busy  map[*mailbox]uint64 // in use, and as which use
-	last  map[string]uint64   // when a mailbox or a provider was last used, as a number of uses
-	uses  uint64
+	last  map[*mailbox]uses
+	count uint64        // of uses
 	mute  bool          // none sends at present, for trouble; the log was told
 	freed chan struct{} // closed and replaced when a mailbox is given back
 }
 
+// uses tell when a mailbox, and when its provider, was last used, as a number of uses.
+type uses struct {
+	own   uint64
+	house *uint64
+}
+
 func newPools(boxes []*mailbox) map[string]*pool {
-	pools := map[string]*pool{}
+	pools, houses := map[string]*pool{}, map[[2]string]*uint64{}
 	for _, b := range boxes {
 		p, ok := pools[b.Role]
 		if !ok {
-			p = &pool{busy: map[*mailbox]uint64{}, last: map[string]uint64{}, freed: make(chan struct{})}
+			p = &pool{busy: map[*mailbox]uint64{}, last: map[*mailbox]uses{}, freed: make(chan struct{})}
 			pools[b.Role] = p
 		}
+		house := [2]string{b.Role, b.provider}
+		if houses[house] == nil {
+			houses[house] = new(uint64)
+		}
 		p.boxes = append(p.boxes, b)
+		p.last[b] = uses{house: houses[house]}
 	}
 	return pools
 }
@@ -84,9 +95,10 @@ func (p *pool) reserve(now time.Time, fits func(*mailbox) bool) (*mailbox, wait)
 	defer p.mu.Unlock()
 	b, w := p.choose(now, fits)
 	if b != nil {
-		p.uses++
-		p.busy[b] = p.uses
-		p.last[b.Name], p.last["@"+b.provider] = p.uses, p.uses
+		p.count++
+		p.busy[b] = p.count
+		house := p.last[b].house
+		p.last[b], *house = uses{p.count, house}, p.count
 	}
 	return b, w
 }
@@ -111,7 +123,8 @@ func (p *pool) any(fits func(*mailbox) bool) bool {
 
 // A bid is a mailbox that could send now.
 type bid struct {
-	box   *mailbox
+	box *mailbox
+	uses
 	tight bool    // its quota is
 	load  float64 // share of its minute that is used
 }
@@ -137,7 +150,8 @@ func (p *pool) choose(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) 
 			}
 			continue
 		}
-		if one := (bid{b, b.gate.tight(), b.gate.load(now)}); best.box == nil || p.before(one, best) {
+		one := bid{box: b, uses: p.last[b]}
+		if one.tight, one.load = b.gate.state(now); best.box == nil || one.before(best) {
 			best = one
 		}
 	}
@@ -147,15 +161,11 @@ func (p *pool) choose(now time.Time, fits func(*mailbox) bool) (*mailbox, wait) 
 	return best.box, wait{}
 }
 
-func (p *pool) before(a, b bid) bool {
-	if a.tight != b.tight {
-		return b.tight
+func (b bid) before(other bid) bool {
+	if b.tight != other.tight {
+		return other.tight
 	}
-	return cmp.Or(
-		cmp.Compare(a.load, b.load),
-		cmp.Compare(p.last["@"+a.box.provider], p.last["@"+b.box.provider]),
-		cmp.Compare(p.last[a.box.Name], p.last[b.box.Name]),
-	) < 0
+	return cmp.Or(cmp.Compare(b.load, other.load), cmp.Compare(*b.house, *other.house), cmp.Compare(b.own, other.own)) < 0
 }
 
 func (p *pool) release(b *mailbox) {

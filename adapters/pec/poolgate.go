@@ -38,12 +38,12 @@ func newGate(m Mailbox) gate {
 	return gate{rate: m.PerMinute, quota: m.Quota, jitter: rand.Float64}
 }
 
-// load is the share of the rate that is used, of this minute.
-func (g *gate) load(now time.Time) float64 {
+// state tells whether whole messages must not come back any more, and which share of the minute's rate is used.
+func (g *gate) state(now time.Time) (tight bool, load float64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.forget(now)
-	return float64(len(g.turns)) / float64(g.rate)
+	return g.fill() >= fillSparse, float64(len(g.turns)) / float64(g.rate)
 }
 
 // opens tells when the gate opens: now or before, then it is open; zero, when nobody knows, for the mailbox is full. why
