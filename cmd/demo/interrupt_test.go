@@ -139,7 +139,7 @@ func TestAHubThatStopsIsNotWaitedFor(t *testing.T) {
 		began := make(chan struct{})
 		go func() {
 			defer close(ended)
-			if err := j.hub.Feed().Run(ctx, "pec", silence{began}); err != nil {
+			if err := j.hub.Feed().RunSources(ctx, "pec", map[string]contracts.Feeder{"centrale": silence{began}}); err != nil {
 				t.Error(err)
 			}
 		}()
