@@ -42,6 +42,7 @@ type duties struct {
 	known bool
 	boxes map[string][]duty
 	told  map[string]late
+	lost  int // messages that wait for receipts in mailboxes that nobody reads
 }
 
 // ask asks the hub which tickets wait, if nobody has within five minutes.
@@ -85,7 +86,28 @@ func (d *duties) ask(ctx context.Context, a *Adapter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.boxes, d.known = boxes, true
+	d.tellLost(a)
 }
+
+// tellLost logs that receipts are due in mailboxes that are not in the configuration any more, when their number changes.
+func (d *duties) tellLost(a *Adapter) {
+	was, names := d.lost, []string(nil)
+	d.lost = 0
+	for name, all := range d.boxes {
+		if a.intake.sources[name] == nil {
+			d.lost += len(all)
+			names = append(names, name)
+		}
+	}
+	if d.lost == was || d.lost == 0 {
+		return
+	}
+	slices.Sort(names)
+	a.env.Log.Error("receipts are due in mailboxes that nobody reads: name them again in the configuration, with drain", "instance", a.env.Instance,
+		"mailboxes", names[:min(len(names), maxNamed)], "messages", d.lost)
+}
+
+const maxNamed = 20 // mailboxes in one line of the log
 
 // due reports whether receipts are due in a mailbox; so they may be as long as nobody knows.
 func (d *duties) due(mailbox string) bool {
@@ -100,7 +122,7 @@ func (d *duties) overdue(mailbox string, now time.Time) (tickets []string) {
 	defer d.mu.Unlock()
 	for _, x := range d.boxes[mailbox] {
 		waits := now.Sub(x.submitted)
-		if waits >= acceptanceWarn && waits <= listenFor && len(tickets) < maxReconciled {
+		if waits >= acceptanceWarn && waits <= listenFor {
 			tickets = append(tickets, x.ticket)
 		}
 	}

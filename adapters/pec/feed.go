@@ -34,7 +34,11 @@ type position struct {
 	UID      uint32 `json:"uid"`
 	// Next is the server's UIDNEXT up to which messages that were taken away have been counted.
 	Next uint32 `json:"uidnext,omitempty"`
+	// Owed are messages before UID that the server listed and did not give; they are asked for again every hour.
+	Owed []uint32 `json:"owed,omitempty"`
 }
+
+const maxOwed = 1000 // of one folder
 
 // Places are the positions in all watched folders: what a cursor holds.
 type places struct {
@@ -139,7 +143,8 @@ func (s *source) folder(ctx context.Context, p *position, left *allowance) (even
 		}
 		*p = position{Folder: p.Folder, Validity: f.Validity}
 	}
-	uids, err := s.session.After(p.UID, left.messages)
+	limit := left.messages
+	uids, err := s.session.After(p.UID, limit)
 	if err != nil {
 		return nil, false, err
 	}
@@ -149,7 +154,7 @@ func (s *source) folder(ctx context.Context, p *position, left *allowance) (even
 	}
 	start := *p
 	events, err = s.messages(ctx, p, heads, left)
-	all := err == nil && len(uids) < maxBatch && (len(heads) == 0 || p.UID >= heads[len(heads)-1].UID)
+	all := err == nil && len(uids) < limit && (len(heads) == 0 || p.UID >= heads[len(heads)-1].UID)
 	if all && len(uids) > 0 {
 		p.UID = max(p.UID, uids[len(uids)-1]) // the last ones may have gone
 	}
@@ -193,6 +198,9 @@ func (s *source) messages(ctx context.Context, p *position, heads []mail.Head, l
 		e, err := s.hitch.trip(ctx, s, at, heads[n], err)
 		if err == nil {
 			events, p.UID = append(events, e), at.UID
+			if len(p.Owed) < maxOwed {
+				p.Owed = append(p.Owed, at.UID)
+			}
 		}
 		return events, err // either way the connection may be gone
 	}
@@ -230,7 +238,7 @@ func (s *source) several(ctx context.Context, at mail.Place, heads []mail.Head) 
 	var wg sync.WaitGroup
 	err = s.session.Bodies(heads, contracts.MaxRaw, func(b mail.Body) {
 		i, ok := index[b.UID]
-		if !ok || b.Raw == nil {
+		if !ok || b.Raw == nil || empty(b.Raw, heads[i]) {
 			return
 		}
 		slots[i].got = true
@@ -292,6 +300,9 @@ func (s *source) single(ctx context.Context, at mail.Place, head mail.Head) (con
 	if errors.Is(err, mail.ErrTooBig) && limit == s.a.config.MaxReceipt {
 		return s.oversize(at, head)
 	}
+	if err == nil && empty(raw, head) {
+		err = contracts.Errorf(contracts.Unavailable, "imap fetch: %w", mail.ErrNoBytes)
+	}
 	if err != nil {
 		return contracts.Event{}, err
 	}
@@ -305,6 +316,9 @@ func (s *source) single(ctx context.Context, at mail.Place, head mail.Head) (con
 	}
 	return e, nil
 }
+
+// empty tells of a message of which the server gives nothing, though it has a size: it must not pass for a letter.
+func empty(raw []byte, head mail.Head) bool { return len(raw) == 0 && head.Size > 0 }
 
 // event judges a message as fetched. Its bytes go with the event if it attests anything; other people's letters are not
 // ours to keep.

@@ -3,6 +3,7 @@ package pec
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"raccordo/adapters/internal/mail"
@@ -15,8 +16,10 @@ const roundEvery = time.Hour
 type rounds struct {
 	made      time.Time // when the hourly ones were last finished
 	failing   bool
-	seen      map[mail.Place]bool
-	purgeFrom map[string]uint32 // by folder, the UID up to which this hour's purge has looked
+	seen      map[mail.Place]int // readings that broke the connection; maxCuts: read, or given up
+	from      int                // of the overdue tickets, the one that this hour's search begins with
+	purgeFrom map[string]uint32  // by folder, the UID up to which this hour's purge has looked
+	owedFrom  int                // of the messages that are owed to us, the one to begin with
 }
 
 // makeRounds does what is due, and gives the events of receipts that were found where nobody had looked.
@@ -31,6 +34,7 @@ func (s *source) makeRounds(ctx context.Context, at *places) (events []contracts
 		if events, done, err = s.reconcile(ctx, at); err == nil && done {
 			if err = s.purge(ctx, at); err == nil {
 				s.rounds.made = now
+				events, err = s.claimOwed(ctx, at, events)
 			}
 		}
 	}
@@ -64,7 +68,8 @@ func (s *source) settle(at *places) error {
 }
 
 const (
-	maxReconciled = 500 // messages looked for in one round of one mailbox
+	maxReconciled = 500    // messages looked for in one round of one mailbox
+	maxFound      = 20_000 // receipts of theirs in one folder
 	listenFor     = 30 * 24 * time.Hour
 	receiptField  = "X-Riferimento-Message-ID"
 )
@@ -76,9 +81,9 @@ func (s *source) reconcile(ctx context.Context, at *places) (events []contracts.
 	if len(wanted) == 0 {
 		return nil, true, nil
 	}
-	values := make([]string, len(wanted))
-	for i, ticket := range wanted {
-		values[i] = "h1." + ticket + "." // of every generation
+	values := make([]string, min(len(wanted), maxReconciled))
+	for i := range values { // others the next hour, or the oldest would be looked for and nobody else
+		values[i] = "h1." + wanted[(s.rounds.from+i)%len(wanted)] + "." // of every generation
 	}
 	folders, err := s.session.Folders()
 	if err != nil {
@@ -86,7 +91,7 @@ func (s *source) reconcile(ctx context.Context, at *places) (events []contracts.
 	}
 	left := allowance{messages: maxBatch, bytes: s.in.share}
 	for _, f := range folders {
-		found, err := s.session.FindIn(f.Name, receiptField, values, maxBatch)
+		found, err := s.session.FindIn(f.Name, receiptField, values, maxFound)
 		if kind := contracts.KindOf(err); err != nil && !s.session.Broken() && (kind == contracts.Invalid || kind == contracts.Denied) {
 			continue // not there any more, or not for us
 		}
@@ -108,17 +113,27 @@ func (s *source) reconcile(ctx context.Context, at *places) (events []contracts.
 				return events, false, err
 			}
 			e, err := s.single(ctx, place, head)
-			if err != nil && s.session.Broken() || errors.As(err, new(ownFault)) {
+			if errors.As(err, new(ownFault)) {
 				return events, false, err
 			}
-			s.rounds.seen[place] = true
+			if err != nil && s.session.Broken() {
+				if s.rounds.seen[place]++; errors.Is(err, mail.ErrTooBig) {
+					s.rounds.seen[place] = maxCuts
+				}
+				return events, false, err
+			}
 			left.messages--
 			left.bytes -= min(head.Size, contracts.MaxRaw)
-			if err == nil && e.Ref != "" {
+			if err != nil {
+				continue // the next hour it may be given
+			}
+			s.rounds.seen[place] = maxCuts
+			if e.Ref != "" {
 				events = append(events, e)
 			}
 		}
 	}
+	s.rounds.from += len(values)
 	if len(events) > 0 {
 		s.a.env.Log.Warn("receipts were found outside of the watched folders; have the folder watched that they are moved to",
 			"instance", s.a.env.Instance, "mailbox", s.box.Name, "receipts", len(events))
@@ -136,9 +151,47 @@ func (s *source) looked(at *places, place mail.Place) bool {
 		}
 	}
 	if s.rounds.seen == nil || len(s.rounds.seen) > maxSeen {
-		s.rounds.seen = map[mail.Place]bool{}
+		s.rounds.seen = map[mail.Place]int{}
 	}
-	return s.rounds.seen[place]
+	return s.rounds.seen[place] >= maxCuts
+}
+
+// claimOwed asks again for messages that the server had listed and did not give, so often that they were passed over.
+func (s *source) claimOwed(ctx context.Context, at *places, events []contracts.Event) ([]contracts.Event, error) {
+	left := allowance{messages: maxBatch, bytes: s.in.share}
+	for _, p := range at.Folders {
+		if len(p.Owed) == 0 {
+			continue
+		}
+		if f, err := s.session.Examine(p.Folder); err != nil || f.Validity != p.Validity {
+			continue // whatever is wrong shows in the reading
+		}
+		for range len(p.Owed) {
+			if left.messages--; left.messages < 0 || left.bytes <= 0 {
+				return events, nil
+			}
+			s.rounds.owedFrom++ // one that breaks the connection must not hide the others
+			i := s.rounds.owedFrom % len(p.Owed)
+			place := mail.Place{Folder: p.Folder, Validity: p.Validity, UID: p.Owed[i]}
+			head, err := s.session.Head(place.UID)
+			var e contracts.Event
+			if err == nil {
+				e, err = s.single(ctx, place, head)
+			}
+			switch {
+			case err == nil:
+				events = append(events, e)
+				left.bytes -= min(head.Size, contracts.MaxRaw)
+			case errors.Is(err, mail.ErrGone):
+			case s.session.Broken(), errors.As(err, new(ownFault)):
+				return events, err
+			default:
+				continue
+			}
+			p.Owed = slices.Delete(p.Owed, i, i+1)
+		}
+	}
+	return events, nil
 }
 
 const maxPurged = 200 // messages deleted in one round of one mailbox
@@ -213,6 +266,9 @@ func (s *source) purgeable(ctx context.Context, uid uint32, before time.Time) (b
 	}
 	defer give()
 	raw, err := s.session.Raw(uid, limit)
+	if errors.Is(err, mail.ErrGone) || errors.Is(err, mail.ErrNoBytes) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
