@@ -117,6 +117,27 @@ func withoutTipo(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "x-tiporicevuta" })
 }
 
+// The same letters in another encoding are another content, and other letters may be the same.
+func TestCompareLooksAtContent(t *testing.T) {
+	message := func(encoding, body string) []byte {
+		return []byte("Content-Type: text/plain\r\nContent-Transfer-Encoding: " + encoding + "\r\n\r\n" + body)
+	}
+	for _, tc := range []struct {
+		a, b []byte
+		want string
+	}{
+		{message("7bit", "Y2lhbw=="), message("base64", "Y2lhbw=="), Mismatch},
+		{message("7bit", "ciao"), message("base64", "Y2lhbw=="), Match},
+		{message("quoted-printable", "c=69ao"), message("base64", "Y2\r\nlhbw=="), Match},
+		{message("base64", "*"), message("7bit", "ciao"), Mismatch},
+		{message("base64", "*"), message("base64", "*"), Match},
+	} {
+		if c := Compare(tc.a, tc.b); c.Result != tc.want {
+			t.Errorf("%q and %q: %+v", tc.a, tc.b, c)
+		}
+	}
+}
+
 // A receipt of two hundred multiparts within multiparts is compared without descending for ever.
 func TestCompareHasAnEnd(t *testing.T) {
 	deep := nested(200)

@@ -66,6 +66,14 @@ func swapHalves(doc string) string {
 	return open + "<dati>" + dati + "<intestazione>" + heading + "</postacert>"
 }
 
+func TestCharacterDataIsTakenAsItStands(t *testing.T) {
+	doc := strings.Replace(xmlOf(tipoConsegna, "a@b.test"), "Prova", "a<![CDATA[ &amp; <b>\r\n]] ]]>c", 1)
+	d, err := readDaticert([]byte(doc))
+	if err != nil || d.Oggetto != "a &amp; <b>\n]] c" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 func TestDocumentIsRefused(t *testing.T) {
 	plain := xmlOf(tipoConsegna, "a@b.test")
 	swap := func(old, new string) string { return strings.Replace(plain, old, new, 1) }
@@ -113,6 +121,8 @@ func TestDocumentIsRefused(t *testing.T) {
 		{"a Message-ID without end", swap("<msgid>", "<msgid>"+strings.Repeat("x", maxIdentifier)), unreadableField},
 		{"an hour that does not exist", swap("10:30:00", "24:00:00"), unreadableDate},
 		{"a zone that does not exist", swap("+0100", "+2500"), unreadableDate},
+		{"a zone without sign", swap("+0100", "00100"), unreadableDate},
+		{"a zone with a letter", swap("+0100", "+01a0"), unreadableDate},
 		{"a zone in words", swap("+0100", "CEST"), unreadableDate},
 		{"more than a mebibyte", swap("Prova", strings.Repeat("x", maxDaticert)), unreadableXML},
 		{"elements without end", swap("<dati>", "<dati>"+strings.Repeat("<x>", maxDepth)), unreadableXML},
