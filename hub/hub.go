@@ -300,6 +300,8 @@ func (h *Hub) Close(ctx context.Context) error {
 		return nil
 	}
 	h.closed = true
+	h.backing.Lock() // a backup that was given up has let go
+	defer h.backing.Unlock()
 	h.recordRefusals(ctx, true)
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(h.instances)) {

@@ -334,6 +334,17 @@ func TestDamageToEachFileOfABackupIsNoticed(t *testing.T) {
 	}
 }
 
+func TestAVerificationIsGivenUpWithItsContext(t *testing.T) {
+	b := newBench(t)
+	b.file("one")
+	made := b.made()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := backup.Verify(ctx, made.Path, nil, func(backup.Progress) { cancel() })
+	if contracts.KindOf(err) != contracts.Canceled || len(r.Problems) != 0 {
+		t.Errorf("%v, problems %q", err, r.Problems)
+	}
+}
+
 func TestAListLeadsNowhereElse(t *testing.T) {
 	b := newBench(t)
 	b.file("one")

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -224,14 +225,14 @@ func (l *lister) next() (out line, err error) {
 func (l *lister) close() error { return l.f.Close() }
 
 // digestFile reads a file whole.
-func digestFile(file string, heard func(n int64)) (sum contracts.Sum, size int64, err error) {
+func digestFile(ctx context.Context, file string, heard func(n int64)) (sum contracts.Sum, size int64, err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return sum, 0, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	size, err = io.Copy(h, &hearing{f, heard})
+	size, err = io.Copy(h, &hearing{&untilDone{ctx, f}, heard})
 	h.Sum(sum[:0])
 	return sum, size, err
 }

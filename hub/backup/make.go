@@ -178,7 +178,7 @@ func (m *maker) database() error {
 	if err := m.src.step("digest"); err != nil {
 		return err
 	}
-	sum, size, err := digestFile(file, nil)
+	sum, size, err := digestFile(m.ctx, file, nil)
 	m.manifest.Database = File{databaseName, size, sum}
 	return err
 }
@@ -300,7 +300,7 @@ func (m *maker) list() error {
 		return err
 	}
 	m.manifest.List.Name = listName
-	m.manifest.List.Sum, m.manifest.List.Size, err = digestFile(m.out.Name(), nil)
+	m.manifest.List.Sum, m.manifest.List.Size, err = digestFile(m.ctx, m.out.Name(), nil)
 	return errors.Join(err, m.close())
 }
 

@@ -71,7 +71,7 @@ func Verify(ctx context.Context, dir string, ledger func(*store.Copied) (problem
 // files compares every file with the list, and the list with the manifest.
 func (r *Report) files(ctx context.Context, heard func(int64)) error {
 	m, dir := r.Backup.Manifest, r.Backup.Path
-	r.file(filepath.Join(dir, listName), m.List.Sum, listName, nil)
+	r.file(ctx, filepath.Join(dir, listName), m.List.Sum, listName, nil)
 	if len(r.Problems) > 0 {
 		return nil // what it says is not to be trusted
 	}
@@ -86,18 +86,21 @@ func (r *Report) files(ctx context.Context, heard func(int64)) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil {
-			err = ctx.Err()
-		}
 		if err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		if one.name == databaseName {
-			r.file(filepath.Join(dir, databaseName), m.Database.Sum, databaseName, heard)
+			r.file(ctx, filepath.Join(dir, databaseName), m.Database.Sum, databaseName, heard)
 			continue
 		}
 		files++
-		r.file(filepath.Join(filepath.Dir(dir), filepath.FromSlash(one.name)), one.sum, one.name, heard)
+		r.file(ctx, filepath.Join(filepath.Dir(dir), filepath.FromSlash(one.name)), one.sum, one.name, heard)
+	}
+	if err := ctx.Err(); err != nil {
+		return contracts.Errorf(contracts.Canceled, "verify backup: %w", context.Cause(ctx))
 	}
 	if files != m.Files {
 		r.problem("the manifest states %d files of proofs, the list names %d", m.Files, files)
@@ -105,8 +108,9 @@ func (r *Report) files(ctx context.Context, heard func(int64)) error {
 	return nil
 }
 
-func (r *Report) file(path string, want contracts.Sum, name string, heard func(int64)) {
-	switch sum, _, err := digestFile(path, heard); {
+func (r *Report) file(ctx context.Context, path string, want contracts.Sum, name string, heard func(int64)) {
+	switch sum, _, err := digestFile(ctx, path, heard); {
+	case ctx.Err() != nil: // the walk along the list ends with it
 	case errors.Is(err, os.ErrNotExist):
 		r.problem("%s is missing", name)
 	case err != nil:
