@@ -264,7 +264,7 @@ func TestBatchUnderEveryTrouble(t *testing.T) {
 				t.Errorf("got %q, want %q", have, tc.want)
 			}
 			switch {
-			case tc.big && err != ErrTooBig: //nolint:errorlint // it is promised bare
+			case tc.big && err != ErrTooBig:
 				t.Errorf("%v, want too big", err)
 			case !tc.big && tc.kind == 0 && err != nil, tc.kind != 0 && (err == nil || contracts.KindOf(err) != tc.kind && contracts.KindOf(err) != contracts.Malformed):
 				t.Errorf("%v, want %v", err, tc.kind)
