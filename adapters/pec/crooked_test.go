@@ -165,8 +165,10 @@ func (s *crooked) start(t *testing.T, maxReceipt int64) *source {
 	})
 	a := &Adapter{env: w.env(slog.New(slog.DiscardHandler)), config: w.config}
 	a.config.MaxReceipt = maxReceipt
-	b := &mailbox{Mailbox: Mailbox{Name: office1}, address: office(usual()).address, reader: *office(usual()), clock: w.bench.Clock(),
-		secret: func(context.Context) ([]byte, error) { return []byte("x"), nil }}
+	b := &mailbox{
+		Mailbox: Mailbox{Name: office1}, address: office(usual()).address, reader: *office(usual()), clock: w.bench.Clock(),
+		secret: func(context.Context) ([]byte, error) { return []byte("x"), nil },
+	}
 	b.in = mail.Server{Addr: l.Addr().String(), TLS: w.boxes[0].in.TLS, User: "u", Password: b.password, Command: 5 * time.Second}
 	a.boxes = []*mailbox{b}
 	a.intake = newIntake(a)
