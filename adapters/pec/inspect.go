@@ -61,6 +61,9 @@ func Inspect(file []byte, roots *x509.CertPool, at time.Time) Inspection {
 	if looksLikeXML(file) {
 		return inspectDocument(file)
 	}
+	if bytes.HasPrefix(file, []byte("From ")) { // the line that mbox files put before a message
+		_, file, _ = bytes.Cut(file, []byte{'\n'})
+	}
 	r := reader{roots: roots}
 	o, err := open(file)
 	p := r.prove(&o, at)

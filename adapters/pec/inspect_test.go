@@ -105,6 +105,7 @@ func TestInspectTellsWhatIsWrong(t *testing.T) {
 		believed  bool
 	}{
 		{name: "a delivery", raw: receiptOf(tipoConsegna).seal(t, usual()), verdict: Valid, believed: true},
+		{name: "a delivery out of an mbox", raw: append([]byte("From x@y.test Sat Nov 21 10:30:00 2026\n"), receiptOf(tipoConsegna).seal(t, usual())...), verdict: Valid, believed: true},
 		{name: "a header of another kind", raw: forged(t, receiptOf(tipoConsegna), nil, swapped("X-Ricevuta: avvenuta", "X-Ricevuta: non-avvenuta")), verdict: Valid, reason: ReasonMismatch, anomalies: []string{ReasonMismatch}},
 		{name: "another type of document", raw: sealedWith(t, strings.Replace(xmlOf(tipoAccettazione, forgedID), tipoAccettazione, "boh", 1)), verdict: Valid, reason: string(unreadableTipo), anomalies: []string{string(unreadableTipo)}},
 		{name: "ordinary mail", raw: []byte("From: a@b.test\r\n\r\nciao\r\n"), verdict: Unsigned, reason: ReasonOrdinary, anomalies: []string{ReasonOrdinary, "NO_SIGNATURE"}},
