@@ -144,23 +144,34 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestOnlyOurProviderMayAccept(t *testing.T) {
+	const other = "gestore-due.test"
 	for _, tc := range []struct {
-		tipo, signer string
-		want         Verdict
+		tipo, errore, signer string
+		want                 Verdict
 	}{
-		{tipoAccettazione, "", Valid},
-		{tipoAccettazione, "gestore-uno.test", Valid},
-		{tipoAccettazione, signing, Valid},
-		{tipoAccettazione, "gestore-due.test", UntrustedChain},
-		{tipoRifiuto, "gestore-due.test", UntrustedChain},
-		{tipoPreavviso, "gestore-due.test", UntrustedChain},
-		{tipoConsegna, "gestore-due.test", Valid}, // by the recipient's
-		{tipoErrore, "gestore-due.test", Valid},
+		{tipoAccettazione, "", "", Valid},
+		{tipoAccettazione, "", "gestore-uno.test", Valid},
+		{tipoAccettazione, "", signing, Valid},
+		{tipoAccettazione, "", other, UntrustedChain},
+		{tipoAccettazione, "", "altra@gestore-uno.test", UntrustedChain},
+		{tipoRifiuto, "", other, UntrustedChain},
+		{tipoPreavviso, "", other, UntrustedChain},
+		{tipoErrore, erroreVirus, other, UntrustedChain}, // made of what the recipient's provider told it
+		{tipoErrore, "", other, Valid},                   // by the recipient's
+		{tipoConsegna, "", other, Valid},
+		{tipoConsegna, erroreVirus, other, Valid},
+		{tipoPresaInCarico, "", other, Valid},
+		{tipoVirus, erroreVirus, other, Valid},
 	} {
 		r := office(usual())
 		r.signer = tc.signer
-		if got := r.read(receiptOf(tc.tipo).seal(t, usual()), seenAt, seenAt); got.receipt.Verdict() != tc.want {
-			t.Errorf("%s signed by gestore-uno, ours is %q: %s, want %s", tc.tipo, tc.signer, got.receipt.Verdict(), tc.want)
+		l := receiptOf(tc.tipo)
+		if tc.errore != "" {
+			l.daticert = strings.Replace(l.daticert, `errore="`+erroreOf(tc.tipo)+`"`, `errore="`+tc.errore+`"`, 1)
+		}
+		got := r.read(l.seal(t, usual()), seenAt, seenAt).receipt
+		if got.Verdict() != tc.want || (got.Doubt == "NOT_OUR_PROVIDER") != (tc.want == UntrustedChain) {
+			t.Errorf("%s %s signed by gestore-uno, ours is %q: %s (%s), want %s", tc.tipo, tc.errore, tc.signer, got.Verdict(), got.Doubt, tc.want)
 		}
 	}
 }
