@@ -116,6 +116,9 @@ func (a *Adapter) fold(m delivery.Message, sofar delivery.Dispatch, e contracts.
 	if e.Kind == KindReply { // told to whoever sent the message; it says nothing about its delivery
 		return sofar, contracts.Move{}, nil
 	}
+	if ev, ok := contracts.EvidenceOf(e); ok && ev.Counts && sofar.Mailbox != "" && a.intake.sources[sofar.Mailbox] == nil {
+		sofar.Mailbox = ev.Mailbox // it was renamed: whatever counts was found in the mailbox of the receipt's own sender
+	}
 	d, to, err := delivery.Fold(m, sofar, e)
 	if to.Err != nil {
 		to.Err = contracts.AsError(a.fault(to.Err))

@@ -143,6 +143,8 @@ func (r *reader) classify(out *reading, raw []byte, seen time.Time) {
 		out.kind, out.receipt.Reason = KindForeign, ReasonOrdinary
 	case errors.As(err, &why):
 		out.receipt.Reason = string(why)
+		// The unsigned header is no proof, but enough to show it to a person, and to conclude nothing from silence.
+		out.ref, _, _ = match(unbracket(o.root.get("x-riferimento-message-id")), r.address)
 	default:
 		out.fill(&o)
 		r.correlate(out, &o, marker)

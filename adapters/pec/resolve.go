@@ -148,6 +148,9 @@ func (a *Adapter) gather(s *mail.Session, b *mailbox, ticket string, m delivery.
 		if err != nil {
 			return d, found, doubtful, err
 		}
+		if empty(raw, head) {
+			return d, found, doubtful, contracts.Errorf(contracts.Unavailable, "imap fetch: %w", mail.ErrNoBytes)
+		}
 		got := b.reader.read(raw, head.Received, a.env.Clock.Now())
 		if got.ref != ticket {
 			continue // the search matches parts of fields
