@@ -46,9 +46,22 @@ func (d desk) Collect(ctx context.Context, c *contracts.Call, handle []byte, req
 }
 
 func (d desk) Resolve(ctx context.Context, c *contracts.Call) (any, error) {
-	return exchange(ctx, d, c, func(ctx context.Context, b *contracts.Binding) (any, error) {
-		return b.Resolve(ctx, c.Request)
+	type told struct {
+		answer any
+		err    error
+	}
+	// Nothing known yet is what an honest far side says: it is no failure for Break to count.
+	got, err := exchange(ctx, d, c, func(ctx context.Context, b *contracts.Binding) (told, error) {
+		answer, err := b.Resolve(ctx, c.Request)
+		if err != nil && contracts.KindOf(err) != contracts.Uncertain {
+			return told{}, err
+		}
+		return told{answer, err}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return got.answer, got.err
 }
 
 func (d desk) Refused(err error) bool { return call.Refused(err) }

@@ -31,7 +31,8 @@ func NewLimiter(instance string, cfg LimitConfig, clock contracts.Clock, store D
 	return l
 }
 
-// Stage lets an exchange through when the day's allowance of its purpose, a place and a token are there. It waits for
+// Stage lets an exchange through when the day's allowance of its purpose, a place (the adapter's, where it has reserved one)
+// and a token are there. It waits for
 // place and token up to the configured time; what would take longer is Throttled, with After, and marked as Refused.
 // What was refused further in (by the Breaker, say) is given back to the day.
 func (l *Limiter) Stage(next Func) Func {
@@ -51,7 +52,8 @@ func (l *Limiter) Stage(next Func) Func {
 
 func (l *Limiter) exchange(ctx context.Context, c *contracts.Call, next Func) (any, error) {
 	patience := l.cfg.Wait
-	if l.places != nil {
+	// Who has a place of the adapter's own takes none of ours: some that hang must not keep the others from theirs.
+	if l.places != nil && contracts.PlaceFrom(ctx) == "" {
 		waited, err := l.place(ctx, c, patience)
 		if err != nil {
 			return nil, err

@@ -273,3 +273,23 @@ func TestPurposesStayBounded(t *testing.T) {
 	wantKind(t, err, contracts.Throttled)
 	equal(t, "slots", len(l.days.slots), maxPurposes)
 }
+
+func TestAnExchangeWithAPlaceOfTheAdaptersTakesNoneOfOurs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter("far", LimitConfig{Places: 1, Wait: time.Second}, contracts.SystemClock{}, nil)
+		run := Chain(answersAfter(10*time.Second, 7), l.Stage)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				_, err := run(contracts.WithPlace(t.Context(), "mailbox"), aCall(opRead, 1))
+				ok(t, err)
+			})
+		}
+		synctest.Wait()
+		equal(t, "places taken", l.State().Taken, 0)
+		_, err := run(t.Context(), aCall(opRead, 2))
+		ok(t, err)
+		wg.Wait()
+	})
+}
