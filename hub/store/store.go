@@ -20,7 +20,7 @@ import (
 
 const (
 	pageSize        = 4096
-	checkpointPages = 2000 // of the ordinary checkpoint, which waits for nobody
+	checkpointPages = 2000 // at least so many lie in the write-ahead log before the writer itself empties it
 	applicationID   = 0x52616363
 )
 
@@ -45,9 +45,10 @@ type Store struct {
 
 	copying *sqlite.Backup // the writer's goroutine alone
 
-	turn chan struct{} // a token: whoever has it may commit, and has the disk until it is given back
-	wal  *os.File      // the write-ahead log, for forcing it to the disk; for whoever has the turn
-	sync func() error  // forces it; replaced in tests
+	copier *copier
+	turn   chan struct{} // a token: whoever has it may commit, and has the disk until it is given back
+	wal    *os.File      // the write-ahead log, for forcing it to the disk; for whoever has the turn
+	sync   func() error  // forces it; replaced in tests
 
 	generation uint64
 	lost       []string
@@ -94,6 +95,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Store, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(storageError("open store", err), s.release())
 	}
+	go s.copier.run(s)
 	go s.write()
 	go s.head.run()
 	s.head.publish()
@@ -125,7 +127,7 @@ func (s *Store) open(ctx context.Context) error {
 	busy := (s.cfg.ReadTime + s.cfg.ReadTime/4).Milliseconds() // a forced checkpoint waits for the readers
 	if s.writeDB, err = s.dial(fmt.Sprintf("busy_timeout(%d)", busy), "auto_vacuum(NONE)", "secure_delete(ON)",
 		"synchronous(NORMAL)", "foreign_keys(ON)", "cache_size(-16000)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages), fmt.Sprintf("journal_size_limit(%d)", checkpointPages*pageSize)); err != nil {
+		fmt.Sprintf("wal_autocheckpoint(%d)", s.cfg.turnover()/pageSize), fmt.Sprintf("journal_size_limit(%d)", s.cfg.turnover())); err != nil {
 		return err
 	}
 	s.writeDB.SetMaxOpenConns(1)
@@ -135,6 +137,9 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.writer = newConn(raw)
 	if err := s.prepareFile(); err != nil {
+		return err
+	}
+	if s.copier, err = s.newCopier(); err != nil {
 		return err
 	}
 	readDB, err := s.dial("busy_timeout(1000)", "query_only(ON)", "cache_size(-8000)")
@@ -300,6 +305,7 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.queue.close()
 		<-s.wrote
+		s.copier.stop()
 		err := s.readers.close()
 		if s.broken.Load() == nil {
 			_, cp := s.checkpoint("TRUNCATE")
@@ -326,6 +332,9 @@ func (s *Store) release() error {
 	}
 	if s.readers != nil {
 		errs = append(errs, s.readers.close())
+	}
+	if s.copier != nil {
+		errs = append(errs, s.copier.db.Close())
 	}
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())

@@ -220,7 +220,9 @@ func (s *Store) commit(group []*member, open bool) (_ []*member, err error) {
 	if _, err := s.writer.exec(ctx, "COMMIT"); err != nil {
 		return b.group, fmt.Errorf("commit: %w", err)
 	}
-	s.commits.Add(1)
+	if s.commits.Add(1)%copyEvery == 0 {
+		s.copier.ring()
+	}
 	s.members.Add(uint64(b.good))
 	if b.head != nil {
 		s.head.set(*b.head)
