@@ -371,6 +371,10 @@ func TestDovecotWatchesSeveralFolders(t *testing.T) {
 	if n := in.log.count("a watched folder is not there"); n != 1 {
 		t.Errorf("%d lines tell of the folder that is missing", n)
 	}
+	in.deliver(t, "Manca", receiptFor(t, tipoAccettazione, ticketOf(6))) // it comes into being
+	if late, _ := in.read(t, at); !strings.Contains(refs(late), "6") {
+		t.Errorf("told %s", refs(late))
+	}
 }
 
 func TestDovecotAnotherReaderTakesMessagesAway(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -80,7 +81,7 @@ func (s *source) collect(ctx context.Context, at *places) (events []contracts.Ev
 			return events, more, err
 		}
 	}
-	if len(s.absent) == len(s.folders) {
+	if s.respell = len(s.absent) > 0; len(s.absent) == len(s.folders) {
 		return events, false, contracts.Errorf(contracts.Invalid, "none of the watched folders is there; see the mailbox's folders in the configuration")
 	}
 	return events, false, nil
@@ -95,7 +96,7 @@ type allowance struct {
 // spell finds the watched folders' names as the server has them: it may part them with a dot where the configuration has
 // a slash.
 func (s *source) spell() error {
-	if len(s.folders) > 0 {
+	if len(s.folders) > 0 && !s.respell {
 		return nil
 	}
 	watched := s.box.watched()
@@ -120,6 +121,7 @@ func (s *source) spell() error {
 			}
 		}
 	}
+	maps.DeleteFunc(s.absent, func(name string, _ bool) bool { return !slices.Contains(s.folders, name) })
 	return nil
 }
 

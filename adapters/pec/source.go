@@ -73,6 +73,7 @@ type source struct {
 	ahead   *batch // read already, for the next call
 	session *mail.Session
 	folders []string // the watched ones, by the server's own spelling; empty: not asked yet
+	respell bool     // one was not there
 	hitch   hitch
 	down    string          // kind of the last failure; empty: the last call worked
 	absent  map[string]bool // watched folders that are not there, told of once

@@ -178,14 +178,24 @@ func TestHalfOpenLinkShowsAtTheNextWord(t *testing.T) {
 }
 
 func TestIdleThatIsRefusedEndsNothing(t *testing.T) {
+	asked := make(chan bool, 10)
 	s := connected(t, script{own: func(c *talk, tag, rest string) bool {
 		if rest == "IDLE" {
+			asked <- true
 			c.say(tag + " BAD not here")
 		}
 		return rest == "IDLE"
 	}}, func() {})
-	if err := s.Rest(true); err == nil {
-		t.Error("refused, and taken for granted")
+	for range 2 {
+		if err := s.Rest(true); err != nil || s.Broken() {
+			t.Fatalf("%v", err)
+		}
+		if err := s.Use(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(asked) != 1 {
+		t.Errorf("asked %d times", len(asked))
 	}
 }
 

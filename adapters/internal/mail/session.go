@@ -133,7 +133,12 @@ func (s *Session) Rest(listen bool) error {
 	if !listen || s.hint == nil || s.folder == "" || !s.client.Caps().Has(imap.CapIdle) {
 		return nil
 	}
-	return s.lieDown()
+	if err := s.lieDown(); err != nil && s.Broken() {
+		return err
+	} else if err != nil {
+		s.hint = nil // it offers what it refuses: another log-in would not change that
+	}
+	return nil
 }
 
 func (s *Session) leave() {
