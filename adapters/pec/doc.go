@@ -14,6 +14,13 @@
 // (delivery.Fold), so that order and repetition do not matter; a receipt that is signed and names our message is counted
 // under any date, and dates that cannot be are flagged.
 //
+// Each mailbox is read by itself, over one IMAP connection that lasts (EXAMINE and PEEK: nothing is marked), in batches that
+// say how far each folder was read (UIDVALIDITY, UID). IDLE is a hint; polling is what counts. One message that a server
+// cannot give is set aside by its place, after five tries or ten broken connections, and the rest goes on. Letters are not
+// archived, and big ones not fetched; one that answers a message of ours is told by its place and ids alone (KindReply).
+// Every hour receipts that are overdue are searched for in all folders by X-Riferimento-Message-ID. Of messages all
+// mailboxes together hold 64 MiB of small ones and 64 MiB of big ones, or a single bigger one.
+//
 // Reading a message needs its size in memory once, and once more if its lines do not end as on the wire; besides, less
 // than a mebibyte. Only Config.Roots says whom to believe: a certificate without the policy of PEC providers is noted.
 //
@@ -23,6 +30,9 @@
 //
 // Known gaps: no revocation lists (CRL, OCSP); receipts are read into memory, up to max_receipt each; REM evidence (ETSI
 // EN 319 532) is not read; attachments are looked through one archive deep, and zip archives alone; what a mailbox sent in
-// the minute before a restart is forgotten, so that a provider may answer once that it was too much; generation 1 of a
+// the minute before a restart is forgotten, so that a provider may answer once that it was too much; only the first watched
+// folder is listened to (IDLE), the others are polled; a letter that answers by the provider's name of our message is known
+// as an answer only if this process read the acceptance, or the message still waits; read mail is not moved to another
+// folder; that another reader deletes is inferred from UIDs that are missing, which a server may also skip; generation 1 of a
 // Message-ID only, since nobody can order a second legal sending yet.
 package pec
