@@ -109,6 +109,7 @@ func (v submissions) recipient(place int, to contracts.Address, facts []fact) De
 	d := Delivery{Address: to, Status: Sent}
 	v.taken(place, &d)
 	var delivered, failed, notice, definitive *fact
+	noticed := map[string]bool{} // by submission: a message that went out twice has two first notices
 	for i := range facts {
 		f := &facts[i]
 		if f.about != place || !v.counts(f.id) {
@@ -120,9 +121,10 @@ func (v submissions) recipient(place int, to contracts.Address, facts []fact) De
 		case f.kind == contracts.ContentConsignmentFailure && failed == nil:
 			failed = f
 		case f.kind == contracts.ConsignmentDelay:
-			if definitive == nil && (notice != nil || v.closes(f)) {
+			if definitive == nil && (noticed[f.id] || v.closes(f)) {
 				definitive = f
 			}
+			noticed[f.id] = true
 			if notice == nil {
 				notice = f
 			}
