@@ -29,7 +29,7 @@ const (
 type Evidence struct {
 	Scheme  string       `json:"scheme"` // "PEC"
 	Kind    EvidenceKind `json:"kind"`
-	Message string       `json:"message"` // our own key of the message: its Message-ID, without angle brackets
+	Message string       `json:"message"` // our own key of the message: its Message-ID, without angle brackets; empty where the document names none
 	// Generation counts legal sendings of the same message: 1, unless a person ordered a second.
 	Generation int       `json:"generation"`
 	ID         string    `json:"id"`                // the carrier's name of the submission (identificativo)

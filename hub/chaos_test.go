@@ -354,13 +354,13 @@ func (c *court) judge(r *rig, x sent) {
 }
 
 // has tells whether the mailbox held a receipt of a kind about a recipient (empty: any) that a careful reader counts. One
-// whose document does not name the message counts with nobody: the header that does is not signed. One whose issuer's
+// that names the message nowhere counts with nobody. One whose issuer's
 // clock was wrong counts, for its signature is right.
 func has(f pec.Fate, kind pec.Kind, recipient string) bool {
 	named := f
 	named.Placed = nil
 	for _, p := range f.Placed {
-		p.Sound = p.Sound && !slices.Contains(p.Stories, "nomsgid") && !slices.Contains(p.Stories, "noids") || slices.Contains(p.Stories, "skewfar")
+		p.Sound = p.Sound && !slices.Contains(p.Stories, "noids") || slices.Contains(p.Stories, "skewfar")
 		named.Placed = append(named.Placed, p)
 	}
 	return named.Has(kind, recipient)

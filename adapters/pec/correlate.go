@@ -72,12 +72,18 @@ func (r *reader) correlate(out *reading, o *opened, marker marked) {
 		// Envelopes carry the Message-ID too; when we write to ourselves ours comes back. It is mail, not a receipt.
 		out.kind = KindEnvelope
 	case ticket == "" && doc.MsgID == "":
-		// All our messages have a Message-ID. The unsigned header is no proof, but enough to show it to a person.
-		if ticket, _, _ = match(unbracket(named), r.address); ticket != "" {
-			out.receipt.Reason, out.ref = ReasonNoMsgID, ticket
-			return
+		// All our messages have a Message-ID. The unsigned header is no proof and only says which ticket to ask: there the
+		// document's identificativo must be one that a receipt with our Message-ID has named before (delivery.Fold).
+		ticket, generation, _ = match(unbracket(named), r.address)
+		switch {
+		case ticket == "":
+			out.kind, out.receipt.Reason = KindForeign, ReasonOtherUser
+		case !out.receipt.Sender.Equal(r.address):
+			out.receipt.Reason, out.ref = ReasonSender, ticket
+		default:
+			out.kind, out.ref, out.receipt.Evidence.Generation = kindPrefix+doc.Tipo, ticket, generation
+			out.receipt.Notes = append(out.receipt.Notes, NoteNoMsgID)
 		}
-		out.kind, out.receipt.Reason = KindForeign, ReasonOtherUser
 	case ticket == "":
 		out.kind, out.receipt.Reason = KindForeign, ReasonOtherUser
 	case !out.receipt.Sender.Equal(r.address):

@@ -28,7 +28,6 @@ const (
 	ReasonAnomalyEnv = "ANOMALY_ENVELOPE"         // a provider's wrapping of mail that cannot be certified: often a bounce
 	ReasonMismatch   = "HEADER_DATICERT_MISMATCH" // unsigned header and signed document disagree
 	ReasonSender     = "SENDER_MISMATCH"          // our Message-ID, but another sender
-	ReasonNoMsgID    = "NO_MSGID"                 // the header names a message of ours, the document names none
 	ReasonOversize   = "TOO_LARGE"                // beyond max_receipt: not fetched, not archived
 )
 
@@ -37,6 +36,7 @@ const (
 	NoteDecoded  = "MSGID_DECODED" // our Message-ID matched only after URL decoding
 	NoteCase     = "MSGID_CASE"    // or without regard to case
 	NoteSHA1     = "SHA1"
+	NoteNoMsgID  = "NO_MSGID"             // the header names a message of ours, the document none: its identificativo must be known
 	NoteNoPolicy = "NO_PEC_POLICY"        // the certificate does not name the policy of PEC providers
 	NoteErrore   = "UNKNOWN_ERRORE"       // the document gives a kind of error that the rules do not know
 	NoteVirus    = "NO_VIRUS_HEADER"      // the document tells of a virus and the header does not

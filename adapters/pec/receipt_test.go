@@ -284,13 +284,13 @@ func TestADocumentWithoutMessageID(t *testing.T) {
 	l := receiptOf(tipoConsegna)
 	l.daticert = swapped("<msgid>&lt;"+forgedID+"&gt;</msgid>", "")(l.daticert)
 	for rif, want := range map[string][3]string{
-		"<" + forgedID + ">":  {KindAnomaly, ReasonNoMsgID, forgedTicket},
+		"<" + forgedID + ">":  {kindPrefix + tipoConsegna, "", forgedTicket}, // the fold asks for the identificativo
 		"<m_1@pec.ente.test>": {KindForeign, ReasonOtherUser, ""},
 		"":                    {KindForeign, ReasonOtherUser, ""},
 	} {
 		l.rif = rif
 		got := office(usual()).read(l.seal(t, usual()), seenAt, seenAt)
-		if got.kind != want[0] || got.receipt.Reason != want[1] || got.ref != want[2] || got.receipt.Evidence.Counts {
+		if got.kind != want[0] || got.receipt.Reason != want[1] || got.ref != want[2] || got.receipt.Evidence.Message != "" {
 			t.Errorf("header %q: %s (%s) ref %q", rif, got.kind, got.receipt.Reason, got.ref)
 		}
 	}

@@ -85,7 +85,9 @@ func admissible(kind string, e contracts.Evidence, sofar Dispatch) error {
 		return refuse("about generation %d of the message", e.Generation)
 	case sofar.Mailbox != "" && sofar.Mailbox != e.Mailbox:
 		return refuse("found in mailbox %s, sent from %s", e.Mailbox, sofar.Mailbox)
-	case sofar.MessageID != "" && sofar.MessageID != "<"+e.Message+">":
+	case e.Message == "" && (sofar.AcceptedAt.IsZero() || !slices.Contains(sofar.IDs, e.ID)):
+		return refuse("it names no message, and a submission that no acceptance has named")
+	case sofar.MessageID != "" && e.Message != "" && sofar.MessageID != "<"+e.Message+">":
 		return refuse("about another message of this ticket")
 	case strings.Contains(e.ID, "|") || strings.Contains(e.Code, "|") || strings.Contains(e.Reason, "|"):
 		return refuse("a name of the submission with a character that no provider uses")

@@ -526,3 +526,29 @@ func mustJSON(v any) string {
 	}
 	return string(b)
 }
+
+// A document that does not name the message counts by the carrier's name of the submission, once a receipt that does name
+// the message has told it.
+func TestEvidenceThatNamesNoMessageCountsByTheSubmissionItNames(t *testing.T) {
+	const a = "a@pec.azienda.test"
+	unnamed := func(e *contracts.Evidence) { e.Message = "" }
+	m := to(a)
+	accepted := told(contracts.SubmissionAcceptance)
+	delivered := told(contracts.ContentConsignment, about(a), after(time.Minute), unnamed)
+	d, move := foldAll(t, m, sofar(m), []contracts.Event{accepted, delivered})
+	if move.To != contracts.StateDone || !d.Delivered() {
+		t.Errorf("%s, want done: %+v", move.To, d)
+	}
+	for name, events := range map[string][]contracts.Event{
+		"before any acceptance":       {delivered},
+		"of another submission":       {accepted, told(contracts.ContentConsignment, about(a), after(time.Minute), unnamed, under(otherID))},
+		"an acceptance alone":         {told(contracts.SubmissionAcceptance, unnamed)},
+		"after a delivery that named": {told(contracts.ContentConsignment, about(a)), delivered},
+	} {
+		last := len(events) - 1
+		before, _ := foldAll(t, m, sofar(m), events[:last])
+		if _, _, err := Fold(m, before, events[last]); contracts.KindOf(err) != contracts.Malformed {
+			t.Errorf("%s: %v, want it set aside", name, err)
+		}
+	}
+}
