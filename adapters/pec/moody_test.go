@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ type moodyFolder struct {
 type moodyMessage struct {
 	uid  int
 	raw  []byte
-	mood string // "no": FETCH of its bytes is refused; "empty": it is given without them; "cut": the connection ends
+	mood string // "no": FETCH of its bytes is refused; "empty": it is given without them; "cut": the connection ends; "drip": they come one by one
 }
 
 func newMoody(t *testing.T, folders ...string) *moody {
@@ -142,8 +143,16 @@ func (m *moody) talk(c net.Conn) {
 		m.mu.Lock()
 		ok := m.answer(say, rest, &open)
 		m.mu.Unlock()
-		if ok == "cut" {
+		switch ok {
+		case "cut":
 			return
+		case "drip":
+			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+				if _, err := c.Write([]byte("x")); err != nil {
+					tick.Stop()
+					return
+				}
+			}
 		}
 		say("%s %s", tag, ok)
 	}
@@ -195,6 +204,9 @@ func (m *moody) answer(say func(string, ...any), command string, open **moodyFol
 				return "NO [SERVERBUG] not now"
 			case "cut":
 				return "cut"
+			case "drip":
+				say("* %d FETCH (UID %d BODY[] {%d}", i+1, one.uid, len(one.raw))
+				return "drip"
 			case "empty":
 				say("* %d FETCH (UID %d BODY[] {0}\r\n)", i+1, one.uid)
 			default:
@@ -426,5 +438,41 @@ func TestReceiptsDueWhereNobodyReadsAreTold(t *testing.T) {
 	in.feed(t, nil)
 	if n := in.log.count("mailboxes that nobody reads"); n != 1 || in.log.count("dismessa") != 1 {
 		t.Errorf("%d lines tell of it", n)
+	}
+}
+
+// What is read ahead has its time like what is asked for: a server that drips does not keep a mailbox for itself.
+func TestReadingAheadHasItsTime(t *testing.T) {
+	t.Parallel()
+	m := newMoody(t, "INBOX")
+	in := m.inbox(t, nil)
+	in.intake.share = 1 // a message for each batch
+	in.source().aheadFor = 200 * time.Millisecond
+	m.put("INBOX", "", receiptFor(t, tipoAccettazione, ticketOf(1)))
+	m.put("INBOX", "drip", receiptFor(t, tipoAccettazione, ticketOf(2)))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	events, at, err := in.source().Feed(ctx, nil)
+	if err != nil || refs(events) != "1" {
+		t.Fatalf("told %q: %v", refs(events), err)
+	}
+	m.mu.Lock()
+	for len(m.fetched) < 2 { // until the second is being given
+		m.mu.Unlock()
+		if ctx.Err() != nil {
+			t.Fatal("nothing is read ahead")
+		}
+		runtime.Gosched()
+		m.mu.Lock()
+	}
+	m.mu.Unlock()
+	m.cheer()
+	for ctx.Err() == nil {
+		if events, _, err = in.source().Feed(ctx, at); err == nil {
+			break
+		}
+	}
+	if err != nil || refs(events) != "2" {
+		t.Errorf("told %q: %v", refs(events), err)
 	}
 }

@@ -28,6 +28,7 @@ const (
 	maxShare  = 8 << 20
 	renewIdle = 9 * time.Minute // real time
 	maxLies   = 3               // sizes found to be wrong in one call
+	aheadFor  = 5 * time.Minute // real time
 )
 
 func newIntake(a *Adapter) *intake {
@@ -81,6 +82,8 @@ type source struct {
 	level   int             // marks that the quota has passed
 	rounds  rounds
 
+	aheadFor time.Duration // how long a batch may take that nobody has asked for yet
+
 	life  context.Context // until close
 	stop  context.CancelFunc
 	watch sync.WaitGroup
@@ -95,7 +98,7 @@ var (
 func newSource(a *Adapter, in *intake, b *mailbox) *source {
 	s := &source{
 		a: a, in: in, box: b, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		absent: map[string]bool{}, gaps: map[string]*gap{},
+		absent: map[string]bool{}, gaps: map[string]*gap{}, aheadFor: aheadFor,
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.turn <- struct{}{}
@@ -138,7 +141,9 @@ func (s *source) Feed(ctx context.Context, from contracts.Cursor) ([]contracts.E
 	s.told(b.err)
 	if b.more && b.err == nil {
 		s.watch.Go(func() { // it has the turn
-			s.ahead = s.batch(s.life, b.next)
+			ctx, cancel := context.WithTimeout(s.life, s.aheadFor)
+			defer cancel()
+			s.ahead = s.batch(ctx, b.next)
 			s.turn <- struct{}{}
 		})
 	} else {
