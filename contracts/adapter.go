@@ -112,7 +112,8 @@ type Sources interface {
 }
 
 // A Place is one of an adapter's places for tickets of a pooled lane: a mailbox whose turn it is. Whoever has it gives it
-// back with Release, once, whether or not it was used.
+// back with Release, once, whether or not it was used. A place of a name that refused a ticket is left aside for as long as
+// it was told; an adapter that keeps such times itself names each reservation anew.
 type Place struct {
 	Name    string // for the adapter, which finds it in the context while it carries the ticket out
 	Release func(used bool)

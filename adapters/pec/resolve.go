@@ -3,6 +3,7 @@ package pec
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -189,7 +190,7 @@ func (a *Adapter) unheard(ctx context.Context, hold contracts.Hold, m delivery.M
 	if b.gate.full() { // silence is no sign here: what came may have found no room
 		return delivery.Dispatch{}, a.silent("resolve: no receipt within %v, and mailbox %s is full: it may have been lost; settle it by hand", b.Name)
 	}
-	if a.config.InDoubt == inDoubtResend {
+	if a.config.InDoubt == inDoubtResend && !b.Drain && slices.Contains(p.boxes, b) { // else its turn would never come
 		again, err := kept(ctx, hold, keptResent)
 		if err != nil {
 			return delivery.Dispatch{}, err

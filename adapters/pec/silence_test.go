@@ -37,3 +37,16 @@ func TestSilenceCountsFromTheLastDeparture(t *testing.T) {
 		t.Errorf("an hour after it left: %v", err)
 	}
 }
+
+// A mailbox that does not send any more never has its turn: then a person is asked, whatever the policy.
+func TestADrainedMailboxSendsNothingOnceMore(t *testing.T) {
+	w, _ := newPool(t, 1, func(c *Config) { c.InDoubt = inDoubtResend })
+	b, h, m := w.boxes[0], fresh(1), to("rossi@pec.cittadini.test")
+	w.inDoubt(t, b, h, m, "cutbefore")
+	b.Drain = true
+	w.bench.Advance(2 * time.Hour)
+	_, err := w.resolve(contracts.WithHold(t.Context(), h), m)
+	if e := contracts.AsError(err); e == nil || e.Kind != contracts.Uncertain || e.Code != "NO_ACCEPTANCE" || h.kept[keptResent] != nil {
+		t.Errorf("%v", err)
+	}
+}
