@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"raccordo/adapters/internal/mail"
@@ -61,8 +62,8 @@ func (a *Adapter) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 		if s.bound, err = a.sender(s.frozen); err != nil {
 			return delivery.Dispatch{}, err
 		}
-		if s.bound.Drain {
-			return delivery.Dispatch{}, contracts.Errorf(contracts.Conflict, "send: mailbox %s, from which the message may have left, does not send any more; submit it under a new key", s.bound.Name)
+		if s.bound.Drain || !slices.Contains(s.pool.boxes, s.bound) {
+			return delivery.Dispatch{}, contracts.Errorf(contracts.Conflict, "send: mailbox %s, from which the message may have left, does not send for its role any more; submit it under a new key", s.bound.Name)
 		}
 	}
 	return s.run(ctx)

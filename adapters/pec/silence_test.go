@@ -50,3 +50,20 @@ func TestADrainedMailboxSendsNothingOnceMore(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Nor is one waited for that speaks for another role by now: the message is bound to it, and somebody must hear of that.
+func TestAMessageBoundToAMailboxOfAnotherRoleIsRefused(t *testing.T) {
+	w, _ := newPool(t, 2, nil)
+	b, h, m := w.boxes[0], fresh(1), to("rossi@pec.cittadini.test")
+	if err := w.mock.Order(mock.Order{Story: "tempfail", Mailbox: b.Address, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.sendFrom(t, b, h, m); contracts.KindOf(err) != contracts.Unavailable {
+		t.Fatalf("the dot is answered 451: %v", err)
+	}
+	w.pools["centrale"].boxes = w.boxes[1:]
+	_, err := w.sendFrom(t, w.boxes[1], h, m)
+	if contracts.KindOf(err) != contracts.Conflict || len(w.mock.Accepted()) != 0 {
+		t.Errorf("%v, want conflict", err)
+	}
+}
