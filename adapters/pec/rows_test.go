@@ -59,6 +59,7 @@ func TestEveryStoryEndsAsTheRulesSay(t *testing.T) {
 		{story: "unsigned", want: sent, state: contracts.StateWaiting, odd: string(Unsigned)},
 		{story: "badsig", want: sent, state: contracts.StateWaiting, odd: string(BadSignature)},
 		{story: "altered", want: sent, state: contracts.StateWaiting, odd: string(BadSignature)},
+		{story: "nomsgid", want: delivered, state: contracts.StateDone},
 		{story: "noids", want: sent, state: contracts.StateWaiting, odd: ReasonOtherUser},
 		{story: "expiredchain", want: sent, state: contracts.StateWaiting, odd: string(UntrustedChain)},
 		{story: "validatsigning", want: delivered, state: contracts.StateDone},

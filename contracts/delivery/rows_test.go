@@ -49,6 +49,10 @@ func TestFoldOfRareOrders(t *testing.T) {
 		{"a delivery under each of two identificativi", []string{a}, []contracts.Event{
 			all, told(contracts.SubmissionAcceptance, under(otherID), after(time.Hour)), delivery(a, time.Minute), told(contracts.ContentConsignment, about(a), under(otherID), after(2*time.Hour)),
 		}, "delivered DOUBLE_SUBMISSION", contracts.StateDone},
+		{"first notices of two sendings are no second notice", []string{a}, []contracts.Event{
+			all, told(contracts.SubmissionAcceptance, under(otherID), after(time.Hour)), notice(a, 12*hours),
+			told(contracts.ConsignmentDelay, about(a), under(otherID), after(13*hours), because(ReasonTimeout, "4.4.7")),
+		}, "delayed DOUBLE_SUBMISSION", contracts.StateWaiting},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := to(tc.to...)
