@@ -145,6 +145,11 @@ func (s *source) folder(ctx context.Context, p *position, left *allowance) (even
 		}
 		*p = position{Folder: p.Folder, Validity: f.Validity}
 	}
+	if f.Next > 0 && f.Next <= p.UID && s.rewinds(p.Folder) {
+		// The server was put back to an earlier state: it gives numbers anew that we have read under.
+		s.a.env.Log.Warn("a folder is older than what was read of it; reading it from its beginning", "instance", s.a.env.Instance, "mailbox", s.box.Name)
+		*p = position{Folder: p.Folder, Validity: f.Validity}
+	}
 	limit := left.messages
 	uids, err := s.session.After(p.UID, limit)
 	if err != nil {
@@ -162,6 +167,16 @@ func (s *source) folder(ctx context.Context, p *position, left *allowance) (even
 	}
 	s.missed(start, p, len(events), f.Next, all)
 	return events, !all && err == nil, err
+}
+
+// rewinds allows a folder to be read anew once an hour: what a server says of UIDNEXT may be wrong for good.
+func (s *source) rewinds(folder string) bool {
+	now := s.a.env.Clock.Now()
+	if at := s.rewound[folder]; !at.IsZero() && now.Sub(at).Abs() < roundEvery {
+		return false
+	}
+	s.rewound[folder] = now
+	return true
 }
 
 // messages makes events of the messages listed, in their order, as many as are allowed.
@@ -229,9 +244,11 @@ func (s *source) together(first mail.Place, heads []mail.Head, left *allowance) 
 // front are dealt with, also with an error.
 func (s *source) several(ctx context.Context, at mail.Place, heads []mail.Head) (events []contracts.Event, done int, err error) {
 	type slot struct {
-		event contracts.Event
-		err   error
-		got   bool
+		letter *reading // made an event of when all are here: it may answer what a receipt beside it names
+		raw    []byte
+		event  contracts.Event
+		err    error
+		got    bool
 	}
 	slots, index := make([]slot, len(heads)), make(map[uint32]int, len(heads))
 	for i, h := range heads {
@@ -240,25 +257,32 @@ func (s *source) several(ctx context.Context, at mail.Place, heads []mail.Head) 
 	var wg sync.WaitGroup
 	err = s.session.Bodies(heads, contracts.MaxRaw, func(b mail.Body) {
 		i, ok := index[b.UID]
-		if !ok || b.Raw == nil || empty(b.Raw, heads[i]) {
+		if !ok || slots[i].got || b.Raw == nil || empty(b.Raw, heads[i]) {
 			return
 		}
 		slots[i].got = true
 		wg.Go(func() {
 			s.in.cpus <- struct{}{}
 			defer func() { <-s.in.cpus }()
-			at := at
-			at.UID = b.UID
-			slots[i].event, slots[i].err = s.event(at, heads[i], b.Raw)
+			got, at := s.judge(heads[i], b.Raw), at
+			if at.UID = b.UID; isLetter(got) {
+				slots[i].letter, slots[i].raw = &got, b.Raw
+				return
+			}
+			slots[i].event, slots[i].err = s.event(at, heads[i], b.Raw, got)
 		})
 	})
 	wg.Wait()
 	for i := range slots {
-		if !slots[i].got && err == nil { // it was listed and did not come: gone, or to be asked for alone
-			at.UID = heads[i].UID
+		at.UID = heads[i].UID
+		switch {
+		case slots[i].letter != nil:
+			slots[i].event, slots[i].err = s.event(at, heads[i], slots[i].raw, *slots[i].letter)
+		case slots[i].got:
+		case err == nil: // it was listed and did not come: gone, or to be asked for alone
 			slots[i].event, slots[i].err = s.single(ctx, at, heads[i])
-		} else if !slots[i].got {
-			break
+		default:
+			return events, done, err
 		}
 		switch {
 		case errors.Is(slots[i].err, mail.ErrGone):
@@ -308,7 +332,7 @@ func (s *source) single(ctx context.Context, at mail.Place, head mail.Head) (con
 	if err != nil {
 		return contracts.Event{}, err
 	}
-	e, err := s.event(at, head, raw)
+	e, err := s.event(at, head, raw, s.judge(head, raw))
 	if err != nil || len(e.Raw) == 0 || len(raw) <= contracts.MaxRaw {
 		return e, err
 	}
@@ -322,10 +346,9 @@ func (s *source) single(ctx context.Context, at mail.Place, head mail.Head) (con
 // empty tells of a message of which the server gives nothing, though it has a size: it must not pass for a letter.
 func empty(raw []byte, head mail.Head) bool { return len(raw) == 0 && head.Size > 0 }
 
-// event judges a message as fetched. Its bytes go with the event if it attests anything; other people's letters are not
+// event makes the event of a message as fetched and judged. Its bytes go with the event if it attests anything; other people's letters are not
 // ours to keep.
-func (s *source) event(at mail.Place, head mail.Head, raw []byte) (contracts.Event, error) {
-	got := s.judge(head, raw)
+func (s *source) event(at mail.Place, head mail.Head, raw []byte, got reading) (contracts.Event, error) {
 	sum := contracts.SumOf(raw)
 	if isLetter(got) {
 		if e, ok, err := s.reply(at, head, raw, got); ok || err != nil {

@@ -476,3 +476,28 @@ func TestReadingAheadHasItsTime(t *testing.T) {
 		t.Errorf("told %q: %v", refs(events), err)
 	}
 }
+
+// A provider puts a mailbox back from its backup, under the same UIDVALIDITY: what comes next has numbers that were read.
+func TestAFolderThatWasPutBackIsReadAnew(t *testing.T) {
+	t.Parallel()
+	m := newMoody(t, "INBOX")
+	in := m.inbox(t, nil)
+	for i := range 5 {
+		m.put("INBOX", "", receiptFor(t, tipoAccettazione, ticketOf(i+1)))
+	}
+	all, at, _ := in.feed(t, nil)
+	if refs(all) != "1 2 3 4 5" {
+		t.Fatalf("told %q", refs(all))
+	}
+	m.mu.Lock()
+	m.folders[0].messages = m.folders[0].messages[:2]
+	m.mu.Unlock()
+	m.put("INBOX", "", receiptFor(t, tipoAccettazione, ticketOf(6)))
+	all, at, _ = in.feed(t, at)
+	if refs(all) != "1 2 6" {
+		t.Errorf("told %q, want the new one, and those that were told before", refs(all))
+	}
+	if all, _, _ = in.feed(t, at); len(all) != 0 {
+		t.Errorf("told again: %q", refs(all))
+	}
+}

@@ -76,10 +76,11 @@ type source struct {
 	folders []string // the watched ones, by the server's own spelling; empty: not asked yet
 	respell bool     // one was not there
 	hitch   hitch
-	down    string          // kind of the last failure; empty: the last call worked
-	absent  map[string]bool // watched folders that are not there, told of once
-	gaps    map[string]*gap // messages that another reader took away, by folder
-	level   int             // marks that the quota has passed
+	down    string               // kind of the last failure; empty: the last call worked
+	absent  map[string]bool      // watched folders that are not there, told of once
+	gaps    map[string]*gap      // messages that another reader took away, by folder
+	rewound map[string]time.Time // when folders were last read anew for a UIDNEXT that went back
+	level   int                  // marks that the quota has passed
 	rounds  rounds
 
 	aheadFor time.Duration // how long a batch may take that nobody has asked for yet
@@ -98,7 +99,7 @@ var (
 func newSource(a *Adapter, in *intake, b *mailbox) *source {
 	s := &source{
 		a: a, in: in, box: b, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		absent: map[string]bool{}, gaps: map[string]*gap{}, aheadFor: aheadFor,
+		absent: map[string]bool{}, gaps: map[string]*gap{}, rewound: map[string]time.Time{}, aheadFor: aheadFor,
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.turn <- struct{}{}
