@@ -161,3 +161,14 @@ func TestAReceiptOfAnotherMessageIsFound(t *testing.T) {
 		}
 	}
 }
+
+// One that names no message is about the ticket's only where an acceptance has named the submission.
+func TestAReceiptThatNamesNoMessageNeedsItsAcceptance(t *testing.T) {
+	d := newDesk(t)
+	id := d.send("k1", "P-1", letter)
+	d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1"}, "")
+	faults := strings.Join(verify(t, d.export(id), trust()).Faults, "\n")
+	if want := "a submission that no acceptance here has named"; !strings.Contains(faults, want) {
+		t.Errorf("want %q among\n%s", want, faults)
+	}
+}

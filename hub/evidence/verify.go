@@ -95,6 +95,7 @@ type verifier struct {
 	list    contracts.Sum            // digest of SHA256SUMS
 	m       Manifest
 	entries map[uint64]contracts.Entry // of the ledger, those that matter
+	named   map[string]string          // ticket by the carrier's name of the submission, as acceptances tell
 }
 
 // Verify examines a folder that Export filled. The Report's faults say what does not hold; the error, why it could not be
@@ -104,7 +105,7 @@ func Verify(ctx context.Context, dir string, trust Trust) (Report, error) {
 	if err != nil {
 		return Report{}, contracts.Errorf(contracts.Invalid, "verify evidence: %w", err)
 	}
-	v := &verifier{trust: trust, root: root, there: map[string]bool{}, sums: map[string]contracts.Sum{}, entries: map[uint64]contracts.Entry{}}
+	v := &verifier{trust: trust, root: root, there: map[string]bool{}, sums: map[string]contracts.Sum{}, entries: map[uint64]contracts.Entry{}, named: map[string]string{}}
 	err = v.run(ctx)
 	return v.Report, errors.Join(err, root.Close())
 }

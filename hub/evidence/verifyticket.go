@@ -185,7 +185,13 @@ func (v *verifier) receipt(t *Ticket, r Receipt, raw []byte) {
 	for _, what := range differences(*told, said) {
 		v.Fault("%s: says otherwise than %s: %s", r.File, manifestName, what)
 	}
-	if told.Counts && !strings.Contains(strings.ToLower(said.Message), strings.ToLower(t.ID)) {
+	switch ours := strings.Contains(strings.ToLower(said.Message), strings.ToLower(t.ID)); {
+	case !told.Counts:
+	case ours && said.Kind == contracts.SubmissionAcceptance:
+		v.named[said.ID] = t.ID
+	case said.Message == "" && v.named[said.ID] != t.ID: // as the fold has it: the submission's name must be known
+		v.Fault("%s: names no message, and a submission that no acceptance here has named", r.File)
+	case said.Message != "" && !ours:
 		v.Fault("%s: is about a message that is not this ticket's", r.File)
 	}
 	v.match(t, r, raw, said, scheme)
@@ -194,7 +200,7 @@ func (v *verifier) receipt(t *Ticket, r Receipt, raw []byte) {
 // match checks that receipt and message are of one another.
 func (v *verifier) match(t *Ticket, r Receipt, raw []byte, said contracts.Evidence, scheme Scheme) {
 	for _, m := range t.Messages {
-		if m.File == "" || !r.Evidence.Counts || !strings.EqualFold(m.MessageID, said.Message) {
+		if m.File == "" || !r.Evidence.Counts || said.Message != "" && !strings.EqualFold(m.MessageID, said.Message) {
 			continue
 		}
 		if scheme.Match == nil {
