@@ -166,7 +166,7 @@ func TestAReceiptOfAnotherMessageIsFound(t *testing.T) {
 func TestAReceiptThatNamesNoMessageNeedsItsAcceptance(t *testing.T) {
 	d := newDesk(t)
 	id := d.send("k1", "P-1", letter)
-	d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1"}, "")
+	d.hear(id, "pec.avvenuta-consegna", contracts.Evidence{Kind: contracts.ContentConsignment, ID: "1", Message: namesNone}, "")
 	faults := strings.Join(verify(t, d.export(id), trust()).Faults, "\n")
 	if want := "a submission that no acceptance here has named"; !strings.Contains(faults, want) {
 		t.Errorf("want %q among\n%s", want, faults)

@@ -155,8 +155,11 @@ func (d *desk) hear(id, kind string, ev contracts.Evidence, text string) []byte 
 	d.t.Helper()
 	d.clock.Advance(time.Second)
 	ev.Scheme, ev.SeenAt = "TOY", d.clock.Now().UTC()
-	if ev.Message == "" {
+	switch ev.Message {
+	case "":
 		ev.Message = "h1." + id + ".1@pec.example"
+	case namesNone:
+		ev.Message = ""
 	}
 	if ev.Verdict == "" {
 		ev.Verdict, ev.Counts, ev.Issuer, ev.Signer = "VALID", true, "Gestore Uno", "posta-certificata@gestore-uno.test"
@@ -179,6 +182,9 @@ func (d *desk) hear(id, kind string, ev contracts.Evidence, text string) []byte 
 	d.enter(contracts.Entry{Phase: contracts.PhaseEvent, Outcome: kind, Ref: id, Op: "delivery.send", System: "pec", Proof: []contracts.Sum{sum}})
 	return raw
 }
+
+// namesNone is the message of a receipt that names none.
+const namesNone = "none"
 
 // toy is a receipt of a scheme for these tests: what it says as JSON, and its digest for a signature.
 func toy(t testing.TB, ev contracts.Evidence, text string) []byte {
