@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"raccordo/adapters/internal/mail"
@@ -123,7 +124,34 @@ func (a *Adapter) fold(m delivery.Message, sofar delivery.Dispatch, e contracts.
 	if to.Err != nil {
 		to.Err = contracts.AsError(a.fault(to.Err))
 	}
+	if err == nil {
+		a.alarm(e, raised(sofar), raised(d))
+	}
 	return d, to, a.fault(err)
+}
+
+// alarm tells of what an operator must look at: receipts that cannot both be so, a message that went out twice. A store that
+// repeats a commit may have it told again.
+func (a *Adapter) alarm(e contracts.Event, before, after []string) {
+	for _, flag := range after {
+		if !slices.Contains(before, flag) {
+			a.env.Log.Error("receipts contradict each other; look at the ticket", "flag", flag, "ticket", e.Ref, "kind", e.Kind)
+		}
+	}
+}
+
+// raised are the flags of a dispatch and its recipients that ask for a person, each once.
+func raised(d delivery.Dispatch) (flags []string) {
+	all := slices.Clone(d.Flags)
+	for _, r := range d.Recipients {
+		all = append(all, r.Flags...)
+	}
+	for _, flag := range all {
+		if (flag == delivery.FlagConflict || flag == delivery.FlagDouble) && !slices.Contains(flags, flag) {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
 }
 
 // oneLine joins errors into a text that fits a line of a log.
