@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -78,7 +79,8 @@ func caseOf(t Ticket) string {
 	return ""
 }
 
-// lines gives the facts in the order in which they happened, by whoever attests each.
+// lines gives the facts in the order in which they happened, by whoever attests each. Receipts tell the second and no more:
+// within one, facts stand in the order in which they were entered.
 func (v *voice) lines(m Manifest, t Ticket) (all []line) {
 	for _, e := range t.Entries {
 		all = append(all, v.entry(e, t)...)
@@ -88,10 +90,7 @@ func (v *voice) lines(m Manifest, t Ticket) (all []line) {
 	}
 	all = append(all, line{m.Begun.At, m.Begun.Seq, fmt.Sprintf(v.exported, quoted(m.Operator), quoted(m.Reason)), v.us, v.book(m.Begun.Seq)})
 	slices.SortStableFunc(all, func(a, b line) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		return int(int64(a.seq) - int64(b.seq))
+		return cmp.Or(a.at.Truncate(time.Second).Compare(b.at.Truncate(time.Second)), cmp.Compare(a.seq, b.seq))
 	})
 	return all
 }

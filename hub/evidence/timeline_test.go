@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"raccordo/contracts"
@@ -89,5 +90,18 @@ func TestForeignTextDoesNoHarmInATimeline(t *testing.T) {
 	}
 	if r := verify(t, dir, trust()); !r.OK() {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A receipt tells the second alone: it must not stand before the attempt that it answers.
+func TestWithinOneSecondFactsStandInTheOrderOfTheLedger(t *testing.T) {
+	d := newDesk(t)
+	d.clock.Advance(500 * time.Millisecond)
+	id := d.send("k1", "P-1", letter)
+	at := d.clock.Now().UTC().Truncate(time.Second)
+	d.hear(id, "pec.accettazione", contracts.Evidence{Kind: contracts.SubmissionAcceptance, ID: "1", IssuedAt: at}, "")
+	told := read(t, d.export(id), "timeline.txt")
+	if attempt, accepted := strings.Index(told, "Attempt through"), strings.Index(told, "ACCEPTANCE"); attempt < 0 || accepted < attempt {
+		t.Errorf("the acceptance stands before the attempt:\n%s", told)
 	}
 }
