@@ -190,7 +190,9 @@ func (s *Store) commit(group []*member, open bool) (_ []*member, err error) {
 		}
 	}()
 	if broken := s.broken.Load(); broken != nil || b.good == 0 {
-		s.rollback()
+		if err := s.leave(broken == nil); err != nil {
+			return b.group, err
+		}
 		s.turn <- struct{}{}
 		for _, m := range b.group {
 			if broken != nil {
@@ -242,6 +244,19 @@ func (s *Store) commit(group []*member, open bool) (_ []*member, err error) {
 		s.turn <- struct{}{}
 	}()
 	return nil, nil
+}
+
+// leave ends a transaction that changed nothing. While a copy is made it is committed: SQLite begins a copy anew when its
+// connection rolls back.
+func (s *Store) leave(unchanged bool) error {
+	if unchanged && s.copying != nil {
+		if _, err := s.writer.exec(context.Background(), "COMMIT"); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return nil
+	}
+	s.rollback()
+	return nil
 }
 
 // await waits for the disk's turn, or for up to room members that come before it; of those it gives at least one.
