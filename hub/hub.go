@@ -173,6 +173,9 @@ func (h *Hub) Work(ctx context.Context) error {
 		return contracts.Errorf(contracts.Internal, "work: ledger.anchor.to is configured, and Options.Anchor is missing")
 	}
 	if err := h.noteRecovered(ctx); err != nil {
+		if ctx.Err() != nil { // told to stop before it began
+			return nil
+		}
 		return err
 	}
 	var (

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"raccordo/adapters"
 	"raccordo/contracts"
 	"raccordo/contracts/delivery"
 	"raccordo/contracts/domicile"
@@ -130,5 +131,26 @@ func TestMetricsListenerServesOnePage(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// Who is told to stop before it began has nothing to say about it: a supervisor's SIGTERM is no failure.
+func TestAHubThatIsToldToStopAtOnceEndsInPeace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stop()
+	cfg, opt := r.load()
+	opt.Recovered = true
+	h, err := hub.Open(t.Context(), cfg, adapters.Kinds(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Work(ctx); err != nil {
+		t.Errorf("work: %v", err)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
 	}
 }
