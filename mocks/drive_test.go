@@ -92,7 +92,7 @@ func driveINAD(b *lab.Bench, p *pdnd.Mock, m *inad.Mock, k *taker) []taken {
 		k.t.Helper()
 		k.send(name, "GET", "/extract/"+code+"?practicalReference=P-1", header, "")
 	}
-	for _, story := range lab.Stories() { // whoever INAD knows, and everybody else
+	for _, story := range lab.Stories(lab.Cast()) { // whoever INAD knows, and everybody else
 		if member := lab.Who(story); member.Quirk != lab.QuirkReset && member.Quirk != lab.QuirkSlow {
 			extract("extract "+story, member.CodiceFiscale)
 		}

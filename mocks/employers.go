@@ -16,7 +16,7 @@ func Employers() []byte {
 	add := func(code, vat, name, capacity string) {
 		rows = append(rows, []string{fmt.Sprintf("D%04d", len(rows)), code, vat, name, capacity})
 	}
-	for i, m := range lab.Cast() {
+	for i, m := range Cast() {
 		code, vat := m.CodiceFiscale, m.PartitaIVA
 		switch { // as people write codes
 		case m.Story == "crowd-company" && i%40 == 0:

@@ -3,7 +3,6 @@
 package mocks
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
@@ -13,8 +12,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"text/template"
+	"slices"
+	"strings"
 
 	"raccordo/mocks/inad"
 	"raccordo/mocks/inipec"
@@ -25,9 +24,12 @@ import (
 
 //go:generate go test -run TestEmployersFileIsWhatTheCastSays -update .
 
-// All makes one of each mock, with default settings.
+// Cast is everybody whom the mocks know: the common cast, and the people whom single mocks bring.
+func Cast() []lab.Member { return lab.CastOf(All()...) }
+
+// All makes one of each mock, with default settings. Where several serve a need, the one to ask first stands first.
 func All() []lab.Mock {
-	return []lab.Mock{pdnd.New(), inad.New(), inipec.New(), pec.New()}
+	return []lab.Mock{pdnd.New(), inipec.New(), inad.New(), pec.New()}
 }
 
 // Configuration writes into dir, readable by the owner alone, whatever a hub's configuration refers to, and gives that
@@ -46,78 +48,40 @@ func configuration(b *lab.Bench, dir string, hasty bool) ([]byte, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
 	}
-	s := settings{
-		Dir: dir, Hasty: hasty, INADURL: b.URL("inad"), TokenURL: b.URL("pdnd") + "/token.oauth2", INIPECURL: b.URL("inipec"),
-		SMTPS: b.Endpoint("pec", "smtps"), IMAPS: b.Endpoint("pec", "imaps"),
-	}
-	if err := s.read(b); err != nil {
-		return nil, err
-	}
-	if err := s.write(b); err != nil {
+	f := lab.Files{Dir: dir, CA: filepath.Join(dir, "ca.pem"), Hasty: hasty}
+	if err := keep(f, b); err != nil {
 		return nil, fmt.Errorf("mocks: configuration: %w", err)
 	}
-	var out bytes.Buffer
-	if err := layout().Execute(&out, s); err != nil {
-		return nil, fmt.Errorf("mocks: configuration: %w", err)
-	}
-	return out.Bytes(), nil
-}
-
-// settings is what the layout needs.
-type settings struct {
-	Dir                          string
-	Hasty                        bool // somebody waits in real time
-	INADURL, TokenURL, INIPECURL string
-	SMTPS, IMAPS                 string
-
-	PDNDClient, PDNDKey   string
-	Purposes              map[string]string
-	Client, Key, CertFile string
-	Mailbox               pec.Account
-}
-
-// read asks the mocks for the credentials that they own.
-func (s *settings) read(b *lab.Bench) error {
-	platform, ok1 := b.Mock("pdnd").(*pdnd.Mock)
-	gateway, ok2 := b.Mock("inipec").(*inipec.Mock)
-	post, ok3 := b.Mock("pec").(*pec.Mock)
-	if _, ok := b.Mock("inad").(*inad.Mock); !ok || !ok1 || !ok2 || !ok3 {
-		return errors.New("mocks: configuration: attach every mock of All to the bench first")
-	}
-	s.PDNDClient, s.PDNDKey = platform.ClientID(), platform.KeyPath()
-	s.Purposes = platform.Purposes("inad")
-	delete(s.Purposes, pdnd.Suspended) // a ready-made configuration refers to nothing that is refused
-	s.Client, s.Key, s.CertFile = gateway.ClientID(), gateway.KeyPath(), gateway.CertificatePath()
-	s.Mailbox = post.Accounts()[0]
-	return nil
-}
-
-// write leaves the files in the folder.
-func (s *settings) write(b *lab.Bench) error {
-	post := b.Mock("pec").(*pec.Mock) // read has seen to it
-	for name, content := range map[string][]byte{
-		"ca.pem":                     b.CA().PEM(),
-		"pec-roots.pem":              post.RootsPEM(),
-		s.Mailbox.Name + ".password": []byte(s.Mailbox.Password),
-	} {
-		if err := os.WriteFile(filepath.Join(s.Dir, name), content, 0o600); err != nil {
-			return err
+	for _, m := range All() {
+		if b.Mock(m.Name()) == nil {
+			return nil, errors.New("mocks: configuration: attach every mock of All to the bench first")
 		}
+	}
+	stanzas, err := b.Stanzas(f)
+	if err != nil {
+		return nil, fmt.Errorf("mocks: configuration: %w", err)
+	}
+	return layout(f, stanzas)
+}
+
+// keep leaves the hub's own files in the folder; keys and tokens that are there already stay.
+func keep(f lab.Files, b *lab.Bench) error {
+	if _, err := f.Write("ca.pem", b.CA().PEM()); err != nil {
+		return err
 	}
 	for name, fresh := range map[string]func() ([]byte, error){
 		"store.key":  randomText,
 		"core.token": randomText,
 		"ledger.pem": signingKey,
 	} {
-		file := filepath.Join(s.Dir, name)
-		if _, err := os.Stat(file); err == nil {
+		if _, err := os.Stat(filepath.Join(f.Dir, name)); err == nil {
 			continue
 		}
 		content, err := fresh()
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(file, content, 0o600); err != nil {
+		if _, err := f.Write(name, content); err != nil {
 			return err
 		}
 	}
@@ -146,20 +110,49 @@ func signingKey() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-func layout() *template.Template {
-	return template.Must(template.New("hub.yaml").Funcs(template.FuncMap{
-		"text":   strconv.Quote,
-		"secret": func(path string) string { return strconv.Quote("secret://file/" + path) },
-		"join":   func(dir, name string) string { return filepath.Join(dir, name) },
-	}).Parse(hubYAML))
+// layout writes the hub's own sections, then what the mocks said, then the routes.
+func layout(f lab.Files, stanzas []lab.Stanza) ([]byte, error) {
+	var (
+		adapters strings.Builder
+		purposes []string
+		needs    []string // in the order in which they are first served
+		routes   = map[string][]string{}
+	)
+	for _, s := range stanzas {
+		purposes = append(purposes, s.Purposes...)
+		for _, i := range s.Instances {
+			fmt.Fprintf(&adapters, "  %s:\n    %s\n", i.Name, strings.ReplaceAll(strings.TrimSpace(i.YAML), "\n", "\n    "))
+			for _, need := range i.Needs {
+				if routes[need] == nil {
+					needs = append(needs, need)
+				}
+				routes[need] = append(routes[need], i.Name)
+			}
+		}
+	}
+	slices.Sort(purposes)
+	purposes = slices.Compact(purposes)
+	own, err := f.Fill(hubYAML, struct {
+		lab.Files
+		Purposes []string
+	}{f, purposes})
+	if err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "%sadapters:\n%sroutes:\n", own, adapters.String())
+	for _, need := range needs {
+		fmt.Fprintf(&out, "  %s: [%s]\n", need, strings.Join(routes[need], ", "))
+	}
+	return []byte(out.String()), nil
 }
 
 const hubYAML = `environment: collaudo
 store:
-  path: {{text (join .Dir "hub.db")}}
-  key: {{secret (join .Dir "store.key")}}
+  path: {{text (print .Dir "/hub.db")}}
+  key: {{secret (print .Dir "/store.key")}}
 ledger:
-  key: {{secret (join .Dir "ledger.pem")}}
+  key: {{secret (print .Dir "/ledger.pem")}}
 {{if .Hasty}}tickets:
   collect_after: 5s # of lists; the default is a minute
 {{end}}listen:
@@ -167,46 +160,7 @@ ledger:
 api:
   callers:
     core:
-      tokens: [{{secret (join .Dir "core.token")}}]
+      tokens: [{{secret (print .Dir "/core.token")}}]
       operations: ["*"]
-      purposes: ["activation"]
-adapters:
-  inad:
-    kind: inad
-    http:
-      endpoint: {{text .INADURL}}
-      ca: {{text (join .Dir "ca.pem")}}
-    voucher:
-      endpoint: {{text .TokenURL}}
-      ca: {{text (join .Dir "ca.pem")}}
-      client: {{text .PDNDClient}}
-      key: {{secret .PDNDKey}}
-      purposes:{{range $name, $id := .Purposes}}
-        {{$name}}: {{text $id}}{{end}}{{if .Hasty}}
-    list_every: 5s # AgID asks for 10 to 15 minutes, the default{{end}}
-  inipec:
-    kind: inipec
-    http:
-      endpoint: {{text .INIPECURL}}
-      ca: {{text (join .Dir "ca.pem")}}
-    client: {{text .Client}}
-    key: {{secret .Key}}
-    certificate: {{text .CertFile}}{{if .Hasty}}
-    poll_first: 5s # a real INI-PEC takes a day: leave the defaults there, of minutes{{end}}
-  pec:
-    kind: pec
-    roots: {{text (join .Dir "pec-roots.pem")}}{{if .Hasty}}
-    poll: 5s # the default is a minute{{end}}
-    ca: {{text (join .Dir "ca.pem")}}
-    mailboxes:
-      - name: {{text .Mailbox.Name}}
-        role: centrale
-        address: {{text .Mailbox.Address}}
-        smtps: {{text .SMTPS}}
-        imaps: {{text .IMAPS}}
-        user: {{text .Mailbox.User}}
-        password: {{secret (join .Dir (print .Mailbox.Name ".password"))}}
-routes:
-  domicile: [inipec, inad]
-  delivery: [pec]
+      purposes: [{{range $i, $name := .Purposes}}{{if $i}}, {{end}}{{text $name}}{{end}}]
 `

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return 2
 	}
 	if *cast {
-		list(out, lab.Cast())
+		list(out, mocks.Cast())
 		return 0
 	}
 	if err := serve(ctx, out, *asJSON, *dir, *seed); err != nil {
@@ -149,10 +149,11 @@ func announce(out io.Writer, bench *lab.Bench, a announcement, config []byte) {
 	}
 	fmt.Fprintf(w, "bench\t%s (faults, journal, clock)\n", bench.AdminURL())
 	_ = w.Flush() // a terminal that is gone needs no table
-	fmt.Fprintf(out, "\nThe cast is %d people, firms and bodies (-cast lists them all). One of each story:\n\n", len(lab.Cast()))
+	cast := bench.Cast()
+	fmt.Fprintf(out, "\nThe cast is %d people, firms and bodies (-cast lists them all). One of each story:\n\n", len(cast))
 	var firsts []lab.Member
-	for _, story := range lab.Stories() {
-		firsts = append(firsts, lab.Who(story))
+	for _, story := range lab.Stories(cast) {
+		firsts = append(firsts, bench.Who(story))
 	}
 	list(out, firsts)
 	fmt.Fprintf(out, "\nA hub that talks to these mocks:\n\n  go run ./cmd/hub serve %s\n\n%s\nServing until Ctrl-C.\n", a.Config, config)

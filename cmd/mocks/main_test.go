@@ -355,7 +355,7 @@ func TestPlainModeTellsWhatAPersonNeeds(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	told := text.String()
-	for _, story := range lab.Stories() {
+	for _, story := range lab.Stories(lab.Cast()) {
 		if n := strings.Count(told, "\n"+story+" "); n != 1 {
 			t.Errorf("the story %s is told %d times", story, n)
 		}

@@ -142,7 +142,7 @@ func (m *Mock) response(w http.ResponseWriter, r *http.Request) {
 	}
 	entries := make([]extraction, 0, len(l.codes))
 	for _, code := range l.codes {
-		member, ok := lab.ByCode(code)
+		member, ok := m.bench.ByCode(code)
 		if !ok {
 			member = lab.Member{CodiceFiscale: code}
 		}

@@ -80,7 +80,7 @@ func (m *Mock) extract(w http.ResponseWriter, r *http.Request) {
 	if !checkCode(w, r, code) || !checkParameter(w, r, q, "practicalReference") {
 		return
 	}
-	member, ok := lab.ByCode(code)
+	member, ok := m.bench.ByCode(code)
 	if !ok {
 		member = lab.Member{CodiceFiscale: code}
 	}
@@ -177,7 +177,7 @@ func (m *Mock) verify(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusBadRequest, "Data non valida", "since: not a day as yyyy-MM-dd")
 		return
 	}
-	member, ok := lab.ByCode(code)
+	member, ok := m.bench.ByCode(code)
 	if !ok || len(member.INAD) == 0 {
 		writeProblem(w, http.StatusNotFound, "CF non trovato")
 		return

@@ -124,7 +124,7 @@ func (m *Mock) tell(id string, codes []string, s Settings) map[string]any {
 	elements := []map[string]any{}
 	for _, code := range codes {
 		e := map[string]any{"cf": code}
-		if member, ok := lab.ByCode(code); ok && member.INIPEC != nil {
+		if member, ok := m.bench.ByCode(code); ok && member.INIPEC != nil {
 			fill(e, *member.INIPEC, s.Professionals)
 		}
 		if len(e) > 1 || !s.MissingCodes {
@@ -161,7 +161,7 @@ func (m *Mock) attest(w http.ResponseWriter, r *http.Request) {
 		m.refuse(w, r, http.StatusBadRequest, "WSPA_ERR_01", "data: not a day as yyyy-MM-dd")
 		return
 	}
-	member, ok := lab.ByCode(code)
+	member, ok := m.bench.ByCode(code)
 	if !ok || member.INIPEC == nil || member.INIPEC.Enterprise == "" && len(member.INIPEC.Professionals) == 0 {
 		m.answer(w, http.StatusOK, m.failure("WSPA_ERR_04", "No data found")) // an answer with authority
 		return

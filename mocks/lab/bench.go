@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ import (
 // A Mock plays one supplier. Attach opens what it serves on the bench and returns; what it started ends with the bench
 // (see Bench.Closing and Bench.OnClose).
 //
-// Three more methods are optional. Business() []string gives the globs over "mock label" that Misbehave spoils; without
+// Five more methods are optional. Cast() []Member brings people of the mock's own, whom then every mock on the bench knows.
+// Stanza(Files) (Stanza, error) is what a hub must be told to talk to the mock. Business() []string gives the globs over "mock label" that Misbehave spoils; without
 // it, all of the mock's exchanges. Problem(status int) (contentType string, body []byte) gives the body of an injected
 // status in the supplier's own shape. Own() []Misdeed lists what the mock does itself (see FaultOf).
 type Mock interface {
@@ -58,6 +60,8 @@ type Bench struct {
 	closed    bool
 	admin     string
 	desk      *http.ServeMux // of the admin endpoint
+	cast      []Member       // the common one, and those of the mocks
+	byCode    map[string]Member
 
 	done     chan struct{}
 	handlers sync.WaitGroup
@@ -68,6 +72,7 @@ func New(opt Options) (*Bench, error) {
 	b := &Bench{
 		clock: opt.Clock, seed: opt.Seed, dir: opt.Dir, done: make(chan struct{}),
 		endpoints: map[string]string{}, bases: map[string]string{},
+		cast: members(), byCode: byCode(),
 	}
 	b.journal.counts = map[string]int{}
 	b.journal.maxLines, b.journal.maxBytes = journalLines, journalBytes
@@ -131,6 +136,28 @@ func (b *Bench) Client(t testing.TB) *http.Client {
 	}
 }
 
+// Cast is the common cast and, behind it, the people whom the attached mocks brought, in the order of the mocks.
+func (b *Bench) Cast() []Member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.cast)
+}
+
+// Who is the first member with a story, in the cast of this bench. An unknown story is a fault of the program and panics.
+func (b *Bench) Who(story string) Member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return who(b.cast, story)
+}
+
+// ByCode finds a member of this bench's cast by codice fiscale, in any case; the first of those who share one.
+func (b *Bench) ByCode(code string) (Member, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m, ok := b.byCode[strings.ToUpper(code)]
+	return m, ok
+}
+
 // Attach puts mocks on the bench. All are known by name before the first is attached, so their order does not matter.
 func (b *Bench) Attach(mocks ...Mock) error {
 	b.mu.Lock()
@@ -141,6 +168,8 @@ func (b *Bench) Attach(mocks ...Mock) error {
 		}
 		b.mocks = append(b.mocks, m)
 	}
+	b.cast = casting(b.mocks)
+	b.byCode = indexed(b.cast)
 	b.mu.Unlock()
 	for _, m := range mocks {
 		if err := m.Attach(b); err != nil {

@@ -27,6 +27,9 @@ type Member struct {
 	PartitaIVA    string // empty without one
 	Name          string // denominazione
 	Capacity      string
+	// Representative is the codice fiscale of the legal representative: of firms and bodies alone. A sole trader speaks
+	// for himself.
+	Representative string
 
 	INAD   []Domicile // what INAD holds, history included; none: "CF non trovato"
 	INIPEC *Listing   // what INI-PEC holds under the codice fiscale; nil: the code is unknown there
@@ -72,6 +75,33 @@ type Listing struct {
 	Professionals []string // addresses from professional orders
 }
 
+// NewFirm is a company whose codice fiscale is its partita IVA, for a cast of a mock's own. serial (7 digits) must begin
+// with 7 and be nobody else's; office is 1 to 100.
+func NewFirm(story string, serial, office int, name string, listing *Listing) Member {
+	return firm(story, serial, office, name, listing)
+}
+
+// NewBody is a private-law body without partita IVA, for a cast of a mock's own; see NewFirm. serial begins with 97.
+func NewBody(story string, serial, office int, name string, domiciles ...Domicile) Member {
+	return body(story, serial, office, name, domiciles...)
+}
+
+// NewPerson is a natural person, for a cast of a mock's own. place is the cadastral code of a comune, or Z and three
+// digits for a state abroad.
+func NewPerson(story, surname, name string, born time.Time, female bool, place string, domiciles ...Domicile) Member {
+	return person(story, birth{surname, name, born, female, place}, domiciles...)
+}
+
+// NewDomicile is a personal address in INAD, and a firm's listing in INI-PEC has the same form of address; local is its
+// part before the @.
+func NewDomicile(local string) Domicile { return personal(local + "@" + DomainCitizens) }
+
+// NewListing is a firm's address in INI-PEC; local is its part before the @.
+func NewListing(local string) *Listing { return pec(local + "@" + DomainFirms) }
+
+// VATNumber computes a partita IVA; see NewFirm.
+func VATNumber(serial, office int) string { return elevenCode(serial, office) }
+
 // members is the cast, computed once: it is a constant too long to write down.
 var members = sync.OnceValue(func() []Member {
 	cast := append(stories(), crowd()...)
@@ -81,12 +111,15 @@ var members = sync.OnceValue(func() []Member {
 	return cast
 })
 
-// Cast is the whole cast, in an order that does not change: the stories told one by one, then the crowd.
+// Cast is the common cast, in an order that does not change: the stories told one by one, then the crowd.
+// Mocks may bring people of their own (see Mock); Bench.Cast has them all.
 func Cast() []Member { return slices.Clone(members()) }
 
-// Who is the first member with a story. An unknown story is a fault of the program and panics.
-func Who(story string) Member {
-	for _, m := range members() {
+// Who is the first member of the common cast with a story. An unknown story is a fault of the program and panics.
+func Who(story string) Member { return who(members(), story) }
+
+func who(cast []Member, story string) Member {
+	for _, m := range cast {
 		if m.Story == story {
 			return m
 		}
@@ -94,10 +127,26 @@ func Who(story string) Member {
 	panic("lab: nobody in the cast has the story " + story)
 }
 
-// Stories lists the stories, each once, in the order of the cast.
-func Stories() []string {
+// CastOf is the common cast and, behind it, the people of mocks that bring their own.
+func CastOf(mocks ...Mock) []Member { return slices.Clone(casting(mocks)) }
+
+func casting(mocks []Mock) []Member {
+	cast := members()
+	for _, m := range mocks {
+		if own, ok := m.(interface{ Cast() []Member }); ok {
+			cast = append(slices.Clip(cast), own.Cast()...)
+		}
+	}
+	for i := len(members()); i < len(cast); i++ {
+		cast[i].ID = fmt.Sprintf("m%03d", i+1)
+	}
+	return cast
+}
+
+// Stories lists the stories of a cast, each once, in its order.
+func Stories(cast []Member) []string {
 	var out []string
-	for _, m := range members() {
+	for _, m := range cast {
 		if !slices.Contains(out, m.Story) {
 			out = append(out, m.Story)
 		}
@@ -106,17 +155,19 @@ func Stories() []string {
 }
 
 // byCode finds the members of each codice fiscale, upper case; the first of those who share one.
-var byCode = sync.OnceValue(func() map[string]Member {
+var byCode = sync.OnceValue(func() map[string]Member { return indexed(members()) })
+
+func indexed(cast []Member) map[string]Member {
 	index := map[string]Member{}
-	for _, m := range members() {
+	for _, m := range cast {
 		if _, ok := index[m.CodiceFiscale]; !ok {
 			index[m.CodiceFiscale] = m
 		}
 	}
 	return index
-})
+}
 
-// ByCode finds a member by codice fiscale, in any case. The registers are keyed by it, never by partita IVA.
+// ByCode finds a member of the common cast by codice fiscale, in any case. The registers are keyed by it, never by partita IVA.
 func ByCode(code string) (Member, bool) {
 	m, ok := byCode()[strings.ToUpper(code)]
 	return m, ok

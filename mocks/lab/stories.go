@@ -40,14 +40,28 @@ func professional(address, profession string) Domicile {
 // firm is a company whose codice fiscale is its partita IVA.
 func firm(story string, serial, office int, name string, listing *Listing) Member {
 	code := elevenCode(serial, office)
-	return Member{Story: story, CodiceFiscale: code, PartitaIVA: code, Name: name, Capacity: Enterprise, INIPEC: listing}
+	return Member{
+		Story: story, CodiceFiscale: code, PartitaIVA: code, Name: name, Capacity: Enterprise, INIPEC: listing,
+		Representative: representative(serial),
+	}
 }
 
 func pec(address string) *Listing { return &Listing{Enterprise: address} }
 
 // body is a private-law body without partita IVA.
 func body(story string, serial, office int, name string, domiciles ...Domicile) Member {
-	return Member{Story: story, CodiceFiscale: elevenCode(serial, office), Name: name, Capacity: Body, INAD: domiciles}
+	return Member{
+		Story: story, CodiceFiscale: elevenCode(serial, office), Name: name, Capacity: Body, INAD: domiciles,
+		Representative: representative(serial),
+	}
+}
+
+// representative is the person who speaks for the firm or body with that serial; no register of domiciles knows them.
+func representative(serial int) string {
+	family := []string{"Altobelli", "Bordigoni", "Casagranda", "Dellavedova", "Einaudini", "Ferracuti", "Giacomelli"}
+	given := []string{"Aldo", "Berta", "Cesira", "Delio", "Emma", "Furio"}
+	n := serial % 1_000_000
+	return personCode(birth{family[n%len(family)], given[n%len(given)], day(1950+n%40, time.Month(n%12+1), n%28+1), n%len(given)%2 == 1, "H501"})
 }
 
 func person(story string, b birth, domiciles ...Domicile) Member {
