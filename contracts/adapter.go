@@ -58,6 +58,18 @@ type Config interface {
 	Open(ctx context.Context, env Env) (Adapter, error)
 }
 
+// A Pace is how soon an adapter answers an operation for one class of subjects, in the words of the need ("enterprise"
+// for domicile.lookup). It lets an operator be warned before anybody waits, when no instance of a route answers a class
+// while the caller waits.
+type Pace struct {
+	Op     *OpInfo
+	For    string
+	AtOnce bool // within seconds; otherwise in lists, or as an event
+}
+
+// A Pacer is a Config that tells its paces. One that is none answers everything at once.
+type Pacer interface{ Paces() []Pace }
+
 // Kinds is the explicit list of adapters: "inad" makes a fresh Config filled with defaults.
 type Kinds map[string]func() Config
 
