@@ -32,6 +32,9 @@ func (c serveCmd) Run(s *session) (err error) {
 	handler := c.handler(s.errOut)
 	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: slog.New(handler), Recovered: c.Recovered, Anchor: anchorMessage})
 	if err != nil {
+		if s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // told to stop before it served: nothing was begun
+		}
 		return err
 	}
 	defer func() {

@@ -102,6 +102,18 @@ func letter(text string) string {
 }
 
 // Two terminals, as the README says: the mocks in one, the hub in the other, and curl.
+// A stop that comes while the store is being opened is obeyed like any other.
+func TestServeToldToStopBeforeItServedIsNoFailure(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var out, errOut strings.Builder
+	if status := run(ctx, []string{"serve", s.file}, strings.NewReader(""), &out, &errOut); status != 0 {
+		t.Errorf("status %d: %s", status, errOut.String())
+	}
+}
+
 func TestServe(t *testing.T) {
 	t.Parallel()
 	person, firm := lab.Who("personal-domicile"), lab.Who("company-with-pec")
