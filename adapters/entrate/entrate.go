@@ -1,0 +1,124 @@
+// Package entrate asks the Agenzia delle Entrate whether a codice fiscale is in use and what a partita IVA stands for
+// (REST, with a PDND voucher), who is the legal representative of a body, and what income was declared (SOAP).
+//
+// Law: D.P.R. 605/1973 (Anagrafe tributaria); D.P.R. 633/1972, art. 35; D.P.R. 445/2000, art. 43 and 71. Source: the
+// agency's contracts "Verifica validità codice fiscale" 1.0.0 and "Verifica validità partita iva" 3.0.0 (the latter as
+// the PDND's attestation replica publishes it), both behind GovWay, whose error catalogue applies.
+//
+// Basis: published contracts; where they leave room (audiences, rate headers, error names), GovWay's documentation and
+// public client code.
+//
+// Known gaps: neither REST service tells as of which instant its registry answers: AsOf is the instant, by our clock, at
+// which the answer was read. The code that replaced a superseded one is never told. Quotas per day are agreed on the
+// purpose, and not announced on the wire.
+package entrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"raccordo/contracts"
+)
+
+// Register is the name, in answers, of the registry behind all four services.
+const Register = "Anagrafe tributaria"
+
+// A part is one of the agency's services, opened.
+type part interface {
+	bindings() []contracts.Binding
+	// check makes the cheapest honest call that consults the registry about nobody.
+	check(ctx context.Context) error
+	// close waits for what is under way; it may be called again.
+	close()
+}
+
+// Open makes the adapter of the sections in use. It does no network I/O.
+func (c *Config) Open(ctx context.Context, env contracts.Env) (contracts.Adapter, error) {
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	if env.Clock == nil {
+		env.Clock = contracts.SystemClock{}
+	}
+	a := &Adapter{env: env}
+	for _, open := range []struct {
+		section, endpoint string
+		part              func() (part, error)
+	}{
+		{"codice_fiscale", c.CodiceFiscale.HTTP.Endpoint, func() (part, error) { return openCodes(ctx, c.CodiceFiscale, env) }},
+		{"partita_iva", c.PartitaIVA.HTTP.Endpoint, func() (part, error) { return openNumbers(ctx, c.PartitaIVA, env) }},
+		{"rappresentante", c.Rappresentante.HTTP.Endpoint, func() (part, error) { return openRepresentatives(ctx, c.Rappresentante, env) }},
+		{"redditi", c.Redditi.HTTP.Endpoint, func() (part, error) { return openIncomes(ctx, c.Redditi, env) }},
+	} {
+		if open.endpoint == "" {
+			continue
+		}
+		p, err := open.part()
+		if err != nil {
+			_ = a.Close()
+			e := *contracts.AsError(err)
+			e.Err = fmt.Errorf("%s: %w", open.section, e.Err)
+			return nil, &e
+		}
+		a.parts = append(a.parts, named{open.section, p})
+	}
+	return a, nil
+}
+
+type named struct {
+	section string
+	part
+}
+
+// An Adapter is the agency's services that are in use. It is safe for concurrent use.
+type Adapter struct {
+	env   contracts.Env
+	parts []named
+}
+
+var _ contracts.Checker = (*Adapter)(nil)
+
+// Bindings offers what is in use.
+func (a *Adapter) Bindings() []contracts.Binding {
+	var all []contracts.Binding
+	for _, p := range a.parts {
+		all = append(all, p.bindings()...)
+	}
+	return all
+}
+
+// Close waits for what is under way. It may be called again.
+func (a *Adapter) Close() error {
+	for _, p := range a.parts {
+		p.close()
+	}
+	return nil
+}
+
+// Check asks each service in use what can be asked without consulting the registry about anybody; the error names the
+// service, and its Kind is that of the first that failed.
+func (a *Adapter) Check(ctx context.Context) error {
+	var (
+		first *contracts.Error
+		all   []error
+	)
+	for _, p := range a.parts {
+		err := p.check(ctx)
+		if err == nil {
+			continue
+		}
+		e := contracts.AsError(err)
+		if first == nil {
+			first = e
+		}
+		all = append(all, fmt.Errorf("%s: %w", p.section, e.Err))
+	}
+	if first == nil {
+		return nil
+	}
+	e := *first
+	e.System, e.Operation, e.Err = a.env.Instance, "check", errors.Join(all...)
+	return &e
+}
