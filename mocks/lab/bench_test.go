@@ -2,6 +2,9 @@ package lab
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"io"
 	"net"
@@ -237,5 +240,69 @@ func TestAMockMayAfflictAnExchangeItself(t *testing.T) {
 	lines := b.Journal()
 	if lines[0].Fault != "greylist" || lines[1].Fault != string(Garbage) {
 		t.Errorf("%q, %q", lines[0].Fault, lines[1].Fault)
+	}
+}
+
+// mutual answers the common name of whoever shows a certificate.
+type mutual struct{ base string }
+
+func (m *mutual) Name() string { return "mutual" }
+
+func (m *mutual) Attach(b *Bench) (err error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if len(r.TLS.PeerCertificates) > 0 {
+			name = r.TLS.PeerCertificates[0].Subject.CommonName
+		}
+		io.WriteString(w, name)
+	})
+	m.base, err = b.ServeMutual(m.Name(), mux)
+	return err
+}
+
+func TestMutualListenersTakeThisBenchesCertificatesAndNone(t *testing.T) {
+	t.Parallel()
+	m := &mutual{}
+	b, other := Start(t, m), Start(t)
+	key, _, err := b.Key("mutual-client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := func(authority *Bench) string {
+		transport := &http.Transport{TLSClientConfig: b.CA().ClientTLS(), DisableKeepAlives: true}
+		if authority != nil {
+			der, err := authority.CA().Issue(&x509.Certificate{
+				Subject: pkix.Name{CommonName: "client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			}, key.Public())
+			if err != nil {
+				t.Fatal(err)
+			}
+			transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+			}
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "GET", m.base+"/who", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Client{Transport: transport}).Do(req)
+		if err != nil {
+			return "no connection"
+		}
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return "no connection"
+		}
+		return string(raw)
+	}
+	for _, c := range []struct {
+		authority *Bench
+		want      string
+	}{{nil, "nobody"}, {b, "client"}, {other, "no connection"}} {
+		if got := who(c.authority); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

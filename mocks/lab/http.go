@@ -35,6 +35,16 @@ type under struct {
 // the functions Refused and Parsed. A mock with a method Problem(status) (contentType, body) is asked for the bodies of
 // injected statuses; one with a method Own() []Misdeed does those misdeeds itself (see FaultOf).
 func (b *Bench) ServeHTTP(mock string, h http.Handler) (base string, err error) {
+	return b.serveTLS(mock, h, tls.NoClientCert)
+}
+
+// ServeMutual is ServeHTTP on a listener that asks for the client's certificate. None may be given, and one that this
+// bench's authority did not issue ends the handshake: the handler finds what was given in the request's TLS state.
+func (b *Bench) ServeMutual(mock string, h http.Handler) (base string, err error) {
+	return b.serveTLS(mock, h, tls.VerifyClientCertIfGiven)
+}
+
+func (b *Bench) serveTLS(mock string, h http.Handler, ask tls.ClientAuthType) (base string, err error) {
 	router, ok := h.(interface {
 		Handler(*http.Request) (http.Handler, string)
 	})
@@ -51,6 +61,7 @@ func (b *Bench) ServeHTTP(mock string, h http.Handler) (base string, err error) 
 	}
 	conf := b.ca.ServerTLS()
 	conf.NextProtos = []string{"http/1.1"}
+	conf.ClientAuth, conf.ClientCAs = ask, b.ca.ClientTLS().RootCAs
 	x := &exchanger{b: b, mock: mock, h: h, label: func(r *http.Request) string { return label(router, prefix, r) }}
 	b.serve(x, tls.NewListener(l, conf))
 	base = "https://" + l.Addr().String() + prefix

@@ -39,10 +39,14 @@ func (f Files) Write(name string, content []byte) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// Fill makes an instance's YAML from a template: "text" quotes, "secret" quotes a reference to a file's content.
+// Fill makes an instance's YAML from a template: "text" quotes, "secret" quotes a reference to a file's content, "below"
+// indents a section by two.
 func (f Files) Fill(layout string, data any) (string, error) {
 	t, err := template.New("stanza").Funcs(template.FuncMap{
-		"text":   strconv.Quote,
+		"text": strconv.Quote,
+		"below": func(section string) string {
+			return "  " + strings.ReplaceAll(strings.TrimSpace(section), "\n", "\n  ")
+		},
 		"secret": func(path string) string { return strconv.Quote("secret://file/" + path) },
 	}).Parse(layout)
 	if err != nil {
