@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strings"
 
 	"raccordo/mocks/lab"
@@ -11,13 +12,20 @@ import (
 
 // Employers is the demonstration's list of employers as CSV: every member of the cast, then rows that people send by
 // mistake, then rows that they send twice. configs/demo/employers.csv holds it; go generate writes it.
+//
+// Firms and bodies name their legal representative; the few of strangers name somebody else's.
 func Employers() []byte {
-	rows := [][]string{{"id", "codice_fiscale", "partita_iva", "denominazione", "capacity"}}
-	add := func(code, vat, name, capacity string) {
-		rows = append(rows, []string{fmt.Sprintf("D%04d", len(rows)), code, vat, name, capacity})
+	rows := [][]string{{"id", "codice_fiscale", "partita_iva", "denominazione", "capacity", "rappresentante"}}
+	add := func(code, vat, name, capacity, representative string) {
+		rows = append(rows, []string{fmt.Sprintf("D%04d", len(rows)), code, vat, name, capacity, representative})
 	}
+	seen := map[string]int{} // members of each story so far
 	for i, m := range Cast() {
-		code, vat := m.CodiceFiscale, m.PartitaIVA
+		code, vat, representative := m.CodiceFiscale, m.PartitaIVA, m.Representative
+		if slices.Contains(strangers()[m.Story], seen[m.Story]) {
+			representative = lab.Who("company-with-pec").Representative
+		}
+		seen[m.Story]++
 		switch { // as people write codes
 		case m.Story == "crowd-company" && i%40 == 0:
 			code = "" // known by its partita IVA alone
@@ -26,14 +34,18 @@ func Employers() []byte {
 		case m.Story == "crowd-person" && i%40 == 0:
 			code = strings.ToLower(code)
 		}
-		add(code, vat, m.Name, m.Capacity)
+		add(code, vat, m.Name, m.Capacity, representative)
 	}
 	for _, bad := range malformed() {
-		add(bad[0], bad[1], bad[2], bad[3])
+		add(bad[0], bad[1], bad[2], bad[3], "")
+	}
+	firm := lab.Who("company-with-pec")
+	for _, bad := range misnamed(firm.Representative) {
+		add(firm.CodiceFiscale, "", bad[1], lab.Enterprise, bad[0])
 	}
 	for _, story := range []string{"company-with-pec", "personal-domicile", "no-domicile"} { // asked again
 		m := lab.Who(story)
-		add(m.CodiceFiscale, m.PartitaIVA, m.Name, m.Capacity)
+		add(m.CodiceFiscale, m.PartitaIVA, m.Name, m.Capacity, m.Representative)
 	}
 	for _, i := range []int{1, 20, 200} { // the very same row
 		rows = append(rows, rows[i])
@@ -65,6 +77,21 @@ func malformed() [][4]string {
 		{"", "", "Senza codici", lab.Person},
 		{lab.Who("two-addresses").CodiceFiscale, "", "Qualità sconosciuta", "azienda"},
 		{lab.Who("two-addresses").CodiceFiscale, "", "Senza qualità", ""},
+	}
+}
+
+// strangers lists, by story and place within it, the firms and bodies for which a stranger applies: somebody who speaks
+// for another firm.
+func strangers() map[string][]int {
+	return map[string][]int{"crowd-company": {9, 29, 61}, "crowd-body": {3}}
+}
+
+// misnamed lists the representative's code and the name of rows that must be refused for the former.
+func misnamed(good string) [][2]string {
+	return [][2]string{
+		{good[:15] + other(good[15]), "Rappresentante errato"},
+		{good[:12], "Rappresentante troncato"},
+		{"ROSSI MARIO", "Rappresentante per nome"},
 	}
 }
 

@@ -61,6 +61,23 @@ func TestEmployersHoldEveryMemberAndEveryMistake(t *testing.T) {
 			t.Errorf("the mistake %q is not in the list", bad[2])
 		}
 	}
+	for _, bad := range misnamed(lab.Who("company-with-pec").Representative) {
+		if !slices.ContainsFunc(rows, func(r []string) bool { return r[3] == bad[1] && r[5] == bad[0] }) {
+			t.Errorf("the mistake %q is not in the list", bad[1])
+		}
+	}
+	want, have := 0, 0
+	for _, places := range strangers() {
+		want += len(places)
+	}
+	for _, r := range rows[1:] {
+		if m, ok := lab.ByCode(r[1]); ok && len(r[5]) == 16 && r[5] == lab.Who("company-with-pec").Representative && m.Representative != r[5] {
+			have++
+		}
+	}
+	if have != want {
+		t.Errorf("%d rows name a stranger as representative, want %d", have, want)
+	}
 	last := rows[len(rows)-1]
 	if !slices.ContainsFunc(rows[:len(rows)-1], func(r []string) bool { return slices.Equal(r, last) }) {
 		t.Error("no row stands twice")

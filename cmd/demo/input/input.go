@@ -21,8 +21,8 @@ import (
 	"raccordo/contracts/domicile"
 )
 
-// Columns are those a list must have, in any order; others are ignored.
-var columns = [...]string{"id", "codice_fiscale", "partita_iva", "denominazione", "capacity"}
+// Columns are those that are read, in any order; a list must have the first five. Others are ignored.
+var columns = [...]string{"id", "codice_fiscale", "partita_iva", "denominazione", "capacity", "rappresentante"}
 
 const (
 	colID = iota
@@ -30,6 +30,9 @@ const (
 	colVAT
 	colName
 	colCapacity
+	colRepresentative
+
+	required = colCapacity + 1
 )
 
 const (
@@ -42,11 +45,13 @@ const (
 
 // A Row is one employer who needs a code.
 type Row struct {
-	Line     int
-	ID       string // the core's number of the request: no personal data
-	Name     contracts.Private
-	Query    domicile.Query
-	Repeated bool // the same subject in the same capacity stood in an earlier row
+	Line  int
+	ID    string // the core's number of the request: no personal data
+	Name  contracts.Private
+	Query domicile.Query
+	// Representative is who says to speak for a firm or a body; zero where the list names nobody.
+	Representative contracts.CodiceFiscale
+	Repeated       bool // the same subject in the same capacity stood in an earlier row
 }
 
 // An Error is one fault of a list, with its place. Column is the column's name, or empty for the whole line.
@@ -79,7 +84,7 @@ func (e *Error) Error() string {
 // A Reader reads rows one after another, in bounded memory but for the subjects already seen.
 type Reader struct {
 	csv    *csv.Reader
-	place  [len(columns)]int // where each column stands
+	place  [len(columns)]int // where each column stands; -1: it does not
 	seen   map[string]bool   // subject and capacity
 	ids    map[string]bool
 	line   int // of the last record read
@@ -132,7 +137,7 @@ func (c *capped) Read(p []byte) (int, error) {
 func recognise(head []byte) error {
 	switch {
 	case len(bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")))) == 0:
-		return fatal(1, 1, "the list is empty: want a header line %s", strings.Join(columns[:], ","))
+		return fatal(1, 1, "the list is empty: want a header line %s", strings.Join(columns[:required], ","))
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return fatal(1, 1, "this is a spreadsheet or archive, not CSV: save it as CSV (UTF-8)")
 	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(bytes.TrimRight(head, "\r"), '\r') >= 0:
@@ -173,12 +178,15 @@ func (r *Reader) header(names []string) error {
 	for c, name := range columns {
 		i, ok := at[name]
 		if !ok {
+			i = -1
+		}
+		if !ok && c < required {
 			missing = append(missing, name)
 		}
 		r.place[c] = i
 	}
 	if len(missing) > 0 {
-		return fatal(1, 1, "missing in the header line: %s (want %s, in any order)", strings.Join(missing, ", "), strings.Join(columns[:], ","))
+		return fatal(1, 1, "missing in the header line: %s (want %s, in any order)", strings.Join(missing, ", "), strings.Join(columns[:required], ","))
 	}
 	return nil
 }
@@ -201,6 +209,9 @@ func (r *Reader) Next() (Row, error) {
 	r.line = line
 	var field [len(columns)]string
 	for c, i := range r.place {
+		if i < 0 || c >= required && i >= len(record) {
+			continue
+		}
 		if i >= len(record) {
 			return Row{}, &Error{Line: line, Column: columns[c], Text: fmt.Sprintf("the line has %d fields only", len(record))}
 		}
@@ -266,6 +277,11 @@ func (r *Reader) row(line int, f [len(columns)]string) (Row, error) {
 	}
 	if f[colName] == "" {
 		return bad(colName, "missing")
+	}
+	if f[colRepresentative] != "" {
+		if row.Representative, err = contracts.ParseCodiceFiscale(f[colRepresentative]); err != nil {
+			return bad(colRepresentative, "%s", strings.TrimPrefix(err.Error(), "codice fiscale: "))
+		}
 	}
 	subject := string(row.Query.Capacity) + "/" + row.Query.Subject.CodiceFiscale.Reveal()
 	if row.Query.Subject.CodiceFiscale.IsZero() {

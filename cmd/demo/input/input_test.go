@@ -11,6 +11,8 @@ import (
 
 const header = "id,codice_fiscale,partita_iva,denominazione,capacity\n"
 
+const named = "id,codice_fiscale,partita_iva,denominazione,capacity,rappresentante\n"
+
 func readAll(t testing.TB, data string) (rows []Row, faults []*Error) {
 	t.Helper()
 	r, err := NewReader(strings.NewReader(data))
@@ -58,6 +60,10 @@ func TestListsAsPeopleSendThem(t *testing.T) {
 		{"enterprise by partita IVA alone", header + "A1,,12345678903,Ditta,enterprise\n", 1, ""},
 		{"blank lines are skipped", header + "\n" + good + "\n", 1, ""},
 		{"header only", header, 0, ""},
+		{"a representative", named + "A1,,12345678903,Ditta,enterprise,RSSMRA85T10A562S\n", 1, ""},
+		{"a representative that is a company", named + "A1,,12345678903,Ditta,enterprise,06363391001\n", 1, ""},
+		{"nobody named in the representative's column", named + "A1,,12345678903,Ditta,enterprise,\n", 1, ""},
+		{"a line that ends before the representative's column", named + "A1,,12345678903,Ditta,enterprise\n", 1, ""},
 
 		{"empty", "", 0, "line 1, column 1: the list is empty: want a header line id,codice_fiscale,partita_iva,denominazione,capacity"},
 		{"blank", "\n \n", 0, "line 1, column 1: the list is empty: want a header line id,codice_fiscale,partita_iva,denominazione,capacity"},
@@ -70,6 +76,8 @@ func TestListsAsPeopleSendThem(t *testing.T) {
 
 		{"lost leading zeros", header + "A1,,743110157,Ditta,enterprise\n" + good2, 1, "line 2, column partita_iva: want 11 digits (a spreadsheet may have dropped leading zeros)"},
 		{"wrong check character", header + "A1,RSSMRA85T10A562T,,Rossi,person\n" + good2, 1, "line 2, column codice_fiscale: wrong check character"},
+		{"representative with a wrong check character", named + "A1,,12345678903,Ditta,enterprise,RSSMRA85T10A562T\n" + good2, 1, "line 2, column rappresentante: wrong check character"},
+		{"a name in place of the representative's code", named + "A1,,12345678903,Ditta,enterprise,Rossi\n" + good2, 1, "line 2, column rappresentante: want 16 characters or 11 digits (a spreadsheet may have dropped leading zeros)"},
 		{"unknown capacity", header + "A1,RSSMRA85T10A562S,,Rossi,boss\n" + good2, 1, "line 2, column capacity: want enterprise, body, person or professional"},
 		{"no code", header + "A1,,,Rossi,person\n" + good2, 1, "line 2, column codice_fiscale: missing"},
 		{"CR LF in a name", header + "A1,RSSMRA85T10A562S,,\"Rossi\r\nBcc: x\",person\n" + good2, 1, "line 2, column denominazione: holds a line break"},
@@ -101,6 +109,17 @@ func TestListsAsPeopleSendThem(t *testing.T) {
 }
 
 const good2 = "B2,KMRRJN90C15Z222U,,Kumar Arjun,person\n"
+
+func TestTheRepresentativeIsReadWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	rows, faults := readAll(t, "rappresentante,"+header+"rssmra85t10a562s,A1,,12345678903,Ditta,enterprise\n,A2,,06363391001,Ditta,enterprise\n")
+	if len(faults) > 0 || len(rows) != 2 {
+		t.Fatal(len(rows), faults)
+	}
+	if rows[0].Representative.Reveal() != "RSSMRA85T10A562S" || !rows[1].Representative.IsZero() {
+		t.Errorf("representatives %v and %v", rows[0].Representative, rows[1].Representative)
+	}
+}
 
 func TestRepeatedSubjectsAreMarkedPerCapacity(t *testing.T) {
 	t.Parallel()
