@@ -69,7 +69,7 @@ func TestEveryFaultIsNamedWithLineAndPath(t *testing.T) {
 		{"a duration beyond bounds", "budget: 30s", "budget: 300h", "300h", "calls.budget", "want 10ms to 1h0m0s"},
 		{"a required key left out", "  path: /var/lib/raccordo/hub.db", "  #", "store:", "store.path", "name the database file"},
 		{"a required section left out", "  key: secret://file/ledger.pem", "  #", "ledger:", "ledger.key", "want a reference"},
-		{"a required key of an adapter left out", "    client: ministero-esempio ", "    # ", "  inipec:", "adapters.inipec.client", "want the client_id"},
+		{"a required key of an adapter left out", "      client: ministero-esempio ", "      # ", "    login:", "adapters.inipec.login.client", "want the client_id"},
 		{"a secret in the file", "secret://file/ledger.pem", "hunter2", "hunter2", "ledger.key", "not the secret itself"},
 		{"a secret in an adapter's stanza", "secret://file/pec-centrale.password", "hunter2", "hunter2", "adapters.pec.mailboxes[0].password", "not the secret itself"},
 		{"a secret from an unknown place", "secret://file/store.key", "secret://vault/store.key", "vault", "store.key", "want a reference"},

@@ -64,6 +64,15 @@ func Default() contracts.Config {
 // Operations are look-up and verification.
 func (*Config) Operations() []*contracts.OpInfo { return domicile.Ops() }
 
+// Paces: everybody whom INAD holds is answered at once.
+func (*Config) Paces() []contracts.Pace {
+	var all []contracts.Pace
+	for _, capacity := range []domicile.Capacity{domicile.Person, domicile.Body, domicile.Professional} {
+		all = append(all, contracts.Pace{Op: domicile.OpLookup.OpInfo, For: string(capacity), AtOnce: true})
+	}
+	return all
+}
+
 // hosts are INAD's own, each of one environment.
 var hosts = map[string]contracts.Environment{
 	"api.inad.gov.it":                         contracts.Produzione,
@@ -131,6 +140,7 @@ type Adapter struct {
 var (
 	_ domicile.Directory = (*Adapter)(nil)
 	_ contracts.Checker  = (*Adapter)(nil)
+	_ contracts.Pacer    = (*Config)(nil)
 )
 
 // Bindings offers look-ups, single and in lists, and verification.

@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 	domiciletest.Run(t, domiciletest.Harness{
 		Harness: contracttest.Harness{
 			Runner: contracttest.Direct(a, b.Clock(), contracttest.Advancing(b.Advance)), Far: b, Wire: "inipec *", Capture: capture,
-			Reset:    a.wire.Close, // a refusal concerns new connections: each case begins without idle ones
+			Reset:    a.gateway.CloseIdle, // a refusal concerns new connections: each case begins without idle ones
 			Ticketed: true,
 			Caller:   contracts.Caller{Service: "suite", Purpose: "activation", User: "system", Case: "SUITE-1"},
 		},

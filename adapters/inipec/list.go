@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"raccordo/adapters/internal/wire"
+	"raccordo/adapters/internal/wspa"
 	"raccordo/contracts"
 	"raccordo/contracts/domicile"
 )
 
 const (
-	routeAsk       = "POST /richiestaElencoPec"
-	routeGet       = "GET /getElencoPec/{identificativoRichiesta}"
-	trackingHeader = "X-Tracking-trackingId" // for support tickets
+	routeAsk = "POST /richiestaElencoPec"
+	routeGet = "GET /getElencoPec/{identificativoRichiesta}"
 )
 
 // A handle is what a lot remembers between start and collect, across restarts. It has several ids where the requests
@@ -75,11 +75,11 @@ func (a *Adapter) handOver(ctx context.Context, refs []cfRef) (id string, err er
 	if err != nil {
 		return "", a.fail(ctx, contracts.Errorf(contracts.Internal, "list request: %w", err))
 	}
-	resp, err := a.do(ctx, &wire.Request{Method: http.MethodPost, Route: routeAsk, Path: "/richiestaElencoPec", Body: body})
+	resp, err := a.gateway.Do(ctx, scope, &wire.Request{Method: http.MethodPost, Route: routeAsk, Path: "/richiestaElencoPec", Body: body})
 	if err != nil {
 		return "", err
 	}
-	if err := failure(ctx, resp); err != nil {
+	if err := a.gateway.Failure(ctx, resp); err != nil {
 		return "", err
 	}
 	var taken listTaken
@@ -90,41 +90,6 @@ func (a *Adapter) handOver(ctx context.Context, refs []cfRef) (id string, err er
 		return "", resp.Malformed(ctx, "the list has no identificativoRichiesta")
 	}
 	return taken.ID, nil
-}
-
-// do sends a business request: client_id in the query, token and scope in headers.
-func (a *Adapter) do(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-	req.Query = a.clientID
-	req.Header = http.Header{"Accept": {"application/json"}, "Scope": {a.cfg.Scope}}
-	if req.Body != nil {
-		req.Header["Content-Type"] = []string{"application/json"}
-	}
-	req.RemoteID = trackingHeader
-	return a.tokens.Do(ctx, a.wire, a.cfg.Scope, req)
-}
-
-// failure is nil for a 200 that is an answer; else the error of the status, or of the error object inside a 200. The
-// description is free text and never quoted.
-func failure(ctx context.Context, resp *wire.Response) error {
-	if resp.Status != http.StatusOK {
-		code, is := wspaError(resp.Body)
-		if !is {
-			code = refusalCode(resp.Body)
-		}
-		return resp.Err(ctx, code)
-	}
-	if !resp.JSON() {
-		return resp.Malformed(ctx, errNotJSON.Error())
-	}
-	if code, is := wspaError(resp.Body); is {
-		e := resp.Malformed(ctx, "an error inside status 200")
-		if e.Kind != contracts.Uncertain {
-			e.Kind = contracts.Unavailable // the manual has no error here that the request could be blamed for
-		}
-		e.Code = code
-		return e
-	}
-	return nil
 }
 
 // collect fetches the lists. It is Pending until all are there; when the patience is over, or InfoCamere says that the
@@ -188,19 +153,19 @@ func (a *Adapter) all(ctx context.Context, qs []domicile.Query, err error) []con
 // fetch asks for one list; Pending in both forms in which it is not ready: 404, as the manual has it, and 200 with
 // WSPA_ERR_05, as the service does it.
 func (a *Adapter) fetch(ctx context.Context, id string) (*listAnswer, error) {
-	resp, err := a.do(ctx, &wire.Request{Method: http.MethodGet, Route: routeGet, Path: "/getElencoPec/" + url.PathEscape(id)})
+	resp, err := a.gateway.Do(ctx, scope, &wire.Request{Method: http.MethodGet, Route: routeGet, Path: "/getElencoPec/" + url.PathEscape(id)})
 	if err != nil {
 		return nil, err
 	}
 	if resp.Status == http.StatusNotFound {
 		return nil, a.fail(ctx, contracts.Errorf(contracts.Pending, "list not ready"))
 	}
-	if err := failure(ctx, resp); err != nil {
-		if e := contracts.AsError(err); resp.Status == http.StatusOK {
-			switch e.Code {
-			case codeNotReady:
+	if err := a.gateway.Failure(ctx, resp); err != nil {
+		if resp.Status == http.StatusOK {
+			switch err.Code {
+			case wspa.CodeNotReady:
 				return nil, a.fail(ctx, contracts.Errorf(contracts.Pending, "list not ready"))
-			case codeNone:
+			case wspa.CodeNone:
 				return &listAnswer{}, nil
 			}
 		}

@@ -1,11 +1,8 @@
 package inipec
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -356,10 +353,11 @@ func TestOnlyTheListFormIsBound(t *testing.T) {
 
 func TestValidateNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	bad := &Config{Key: "inline", RenewBefore: -1, PollMax: time.Hour}
-	bad.HTTP.Endpoint, bad.Audience = "https://icapis.infocamere.it/x", "https://icapis.infocamere.it/x"
+	bad := &Config{PollMax: time.Hour}
+	bad.Login.Key, bad.Login.RenewBefore = "inline", -1
+	bad.HTTP.Endpoint, bad.Login.Audience = "https://icapis.infocamere.it/x", "https://icapis.infocamere.it/x"
 	err := bad.Validate(contracts.Collaudo)
-	for _, path := range []string{"http.endpoint", "http.timeout", "audience", "client", "key", "certificate", "scope", "poll_first", "patience", "renew_before"} {
+	for _, path := range []string{"http.endpoint", "http.timeout", "login.audience", "login.client", "login.key", "login.certificate", "login.renew_before", "poll_first", "patience"} {
 		if err == nil || !strings.Contains(err.Error(), path+": ") {
 			t.Errorf("no fault at %s in %v", path, err)
 		}
@@ -367,51 +365,6 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	if err := Default().Validate(contracts.Collaudo); err == nil {
 		t.Error("the empty configuration is valid")
 	}
-}
-
-func TestAnotherKeysCertificateIsRefused(t *testing.T) {
-	t.Parallel()
-	b, _, a := open(t, nil)
-	_, other, err := b.Key("inipec-gateway")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := a.cfg
-	cfg.Key = contracts.Secret("secret://file/" + other)
-	if _, err := cfg.Open(t.Context(), a.env); contracts.KindOf(err) != contracts.Invalid {
-		t.Errorf("%v, want invalid", err)
-	}
-	junk := filepath.Join(t.TempDir(), "x.pem")
-	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg = a.cfg
-	cfg.Certificate = junk
-	if err := cfg.Validate(contracts.Collaudo); err == nil || !strings.Contains(err.Error(), "certificate: ") {
-		t.Errorf("%v, want a fault at certificate", err)
-	}
-}
-
-func jwt(payload string) string {
-	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2ln"
-}
-
-func FuzzParseToken(f *testing.F) {
-	for _, seed := range []string{
-		jwt(`{"exp":1795248030}`), `"` + jwt(`{"exp":1795248030}`) + `"`, jwt(`{"exp":"x"}`), jwt(`{"exp":1e300}`),
-		`{"httpCode":"401"}`, "..", "a.b.c",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		token, expires, err := parseToken(body)
-		if err == nil && (strings.ContainsAny(token, " \r\n\"") || expires.Year() > 40_000 || expires.Unix() < 1) {
-			t.Errorf("accepted a token of %d bytes until %v", len(token), expires)
-		}
-		if code := refusalCode(body); len(code) > len(body) {
-			t.Error("a code out of nothing")
-		}
-	})
 }
 
 func FuzzAnswer(f *testing.F) {
@@ -424,7 +377,6 @@ func FuzzAnswer(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		wspaError(body)
 		l, err := parseAnswer(body)
 		if err != nil {
 			return

@@ -27,8 +27,8 @@ func open(t testing.TB, change func(*Config, *contracts.Env)) (*lab.Bench, *mock
 	}
 	cfg := Default().(*Config)
 	cfg.HTTP.Endpoint, cfg.HTTP.CA = b.URL("inipec"), ca
-	cfg.Client, cfg.Certificate = m.ClientID(), m.CertificatePath()
-	cfg.Key = contracts.Secret("secret://file/" + m.KeyPath())
+	cfg.Login.Client, cfg.Login.Certificate = m.ClientID(), m.CertificatePath()
+	cfg.Login.Key = contracts.Secret("secret://file/" + m.KeyPath())
 	env := contracts.Env{
 		Instance: "inipec", Environment: contracts.Collaudo, Clock: b.Clock(), Secret: contracttest.SecretFile,
 	}

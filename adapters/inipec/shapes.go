@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"raccordo/adapters/internal/wire"
 	"raccordo/contracts"
 )
 
@@ -74,41 +73,9 @@ func (e *element) professional() []string {
 	return out
 }
 
-// An errorBody is ErrorResponse, which comes with any status, 200 included. Any one of its four names tells it.
-type errorBody struct {
-	Code        json.RawMessage `json:"code"`
-	AppName     json.RawMessage `json:"appName"`
-	Description json.RawMessage `json:"description"`
-	Timestamp   json.RawMessage `json:"timestamp"`
-}
-
-// The codes that mean something other than a failure.
-const (
-	codeNotReady = "WSPA_ERR_05"
-	codeNone     = "WSPA_ERR_04"
-)
-
-// wspaError tells an error object from an answer, and gives its code.
-func wspaError(body []byte) (code string, is bool) {
-	var e errorBody
-	if json.Unmarshal(body, &e) != nil {
-		return "", false
-	}
-	if !present(e.Code) && !present(e.AppName) && !present(e.Description) && !present(e.Timestamp) {
-		return "", false
-	}
-	if json.Unmarshal(e.Code, &code) != nil {
-		code = "" // absent, or no text: it is an error all the same
-	}
-	return wire.Clip(code), true
-}
-
-func present(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw, []byte("null")) }
-
 var (
-	errNotJSON = errors.New("the answer is not JSON")
-	errShape   = errors.New("the answer is not the JSON of the contract")
-	errNoList  = errors.New("the answer holds neither a list nor an error")
+	errShape  = errors.New("the answer is not the JSON of the contract")
+	errNoList = errors.New("the answer holds neither a list nor an error")
 )
 
 // parseAnswer reads a list that is ready. A null list is an empty one; an object that is neither list nor error is not

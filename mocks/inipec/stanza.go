@@ -8,9 +8,10 @@ func (m *Mock) Stanza(f lab.Files) (lab.Stanza, error) {
 http:
   endpoint: {{text .Mock.URL}}
   ca: {{text .Files.CA}}
-client: {{text .Mock.ClientID}}
-key: {{secret .Mock.KeyPath}}
-certificate: {{text .Mock.CertificatePath}}{{if .Files.Hasty}}
+login:
+  client: {{text .Mock.ClientID}}
+  key: {{secret .Mock.KeyPath}}
+  certificate: {{text .Mock.CertificatePath}}{{if .Files.Hasty}}
 poll_first: 5s # a real INI-PEC takes a day: leave the defaults there, of minutes{{end}}
 `, struct {
 		Mock  *Mock
@@ -20,4 +21,4 @@ poll_first: 5s # a real INI-PEC takes a day: leave the defaults there, of minute
 }
 
 // URL is the base of the gateway.
-func (m *Mock) URL() string { return m.base }
+func (m *Mock) URL() string { return m.Base() }

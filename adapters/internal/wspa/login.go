@@ -1,4 +1,4 @@
-package inipec
+package wspa
 
 import (
 	"bytes"
@@ -31,31 +31,31 @@ type claims struct {
 
 // login exchanges a signed assertion for a token of a scope. The body is the bare JWS; it is labelled as the one client
 // known to work in production labels it.
-func (a *Adapter) login(ctx context.Context, scope string) (bearer.Token, error) {
-	now := a.env.Clock.Now()
+func (c *Client) login(ctx context.Context, scope string) (bearer.Token, error) {
+	now := c.clock.Now()
 	payload, err := json.Marshal(claims{
-		Aud: a.audience, Iss: a.cfg.Client, Sub: a.cfg.Client, Jti: rand.Text(),
+		Aud: c.audience, Iss: c.clientID, Sub: c.clientID, Jti: rand.Text(),
 		Exp: now.Add(assertionLife).Unix(), Scope: scope,
 	})
 	if err != nil {
-		return bearer.Token{}, a.fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: %w", err))
+		return bearer.Token{}, c.Fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: %w", err))
 	}
-	assertion, err := a.sign(payload)
+	assertion, err := c.sign(payload)
 	if err != nil {
-		return bearer.Token{}, a.fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: the key does not sign"))
+		return bearer.Token{}, c.Fail(ctx, contracts.Errorf(contracts.Internal, "login assertion: the key does not sign"))
 	}
-	resp, err := a.wire.Do(ctx, &wire.Request{
-		Method: http.MethodPost, Route: "POST /authentication", Path: "/authentication", Query: a.clientID,
+	resp, err := c.wire.Do(ctx, &wire.Request{
+		Method: http.MethodPost, Route: "POST /authentication", Path: "/authentication", Query: c.query,
 		Header:   http.Header{"Content-Type": {"application/json"}, "Accept": {"text/plain, application/json"}},
 		Body:     []byte(assertion),
 		Effect:   contracts.Read, // a second token harms nobody
 		RemoteID: trackingHeader,
 	})
 	if err != nil {
-		return bearer.Token{}, err
+		return bearer.Token{}, c.hour(contracts.AsError(err))
 	}
 	if resp.Status != http.StatusOK {
-		return bearer.Token{}, loginFailure(ctx, resp)
+		return bearer.Token{}, c.hour(loginFailure(ctx, resp))
 	}
 	text, expires, err := parseToken(resp.Body)
 	if err != nil {
@@ -69,7 +69,7 @@ func (a *Adapter) login(ctx context.Context, scope string) (bearer.Token, error)
 	return bearer.NewToken(text, expires), nil
 }
 
-func loginFailure(ctx context.Context, resp *wire.Response) error {
+func loginFailure(ctx context.Context, resp *wire.Response) *contracts.Error {
 	e := resp.Err(ctx, refusalCode(resp.Body))
 	if resp.Status == http.StatusBadRequest {
 		e.Kind = contracts.Denied // who we are is all that a login says
@@ -110,28 +110,4 @@ func parseToken(body []byte) (token string, expires time.Time, err error) {
 		return "", time.Time{}, errTokenExp
 	}
 	return token, time.Unix(int64(sec), 0), nil
-}
-
-// refusalCode is the code of a refusal in either of its two styles: the gateway's (httpCode as text) and the back end's
-// (status as a number); else WSPA's own.
-func refusalCode(body []byte) string {
-	body = bytes.TrimSpace(body)
-	if len(body) == 0 || body[0] != '{' {
-		return ""
-	}
-	var r struct {
-		HTTPCode string      `json:"httpCode"`
-		Status   json.Number `json:"status"`
-		Code     string      `json:"code"`
-	}
-	if json.Unmarshal(body, &r) != nil {
-		return ""
-	}
-	switch {
-	case r.Code != "":
-		return wire.Clip(r.Code)
-	case r.HTTPCode != "":
-		return wire.Clip(r.HTTPCode)
-	}
-	return wire.Clip(r.Status.String())
 }
