@@ -64,7 +64,7 @@ func Default() contracts.Config {
 // Operations are look-up and verification.
 func (*Config) Operations() []*contracts.OpInfo { return domicile.Ops() }
 
-// Paces: everybody whom INAD holds is answered at once.
+// Paces are at once for everybody whom INAD holds.
 func (*Config) Paces() []contracts.Pace {
 	var all []contracts.Pace
 	for _, capacity := range []domicile.Capacity{domicile.Person, domicile.Body, domicile.Professional} {

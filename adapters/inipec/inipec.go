@@ -61,7 +61,7 @@ func (*Config) Operations() []*contracts.OpInfo {
 	return []*contracts.OpInfo{domicile.OpLookup.OpInfo}
 }
 
-// Paces: enterprises and professionals are answered in lists, a day later on average.
+// Paces are those of lists, a day on average, for enterprises and professionals.
 func (*Config) Paces() []contracts.Pace {
 	return []contracts.Pace{
 		{Op: domicile.OpLookup.OpInfo, For: string(domicile.Enterprise)},
