@@ -6,17 +6,12 @@
 // richiestaElencoPEC, getElencoPEC); a public client in production for what was seen live: the list that is not ready
 // told inside a 200, the professionals' other shape, both styles of 401.
 //
-// What the mock refuses. At login, always with 401 and the true reason in the journal and X-Lab-Reason: another
-// client_id, a body that is not one compact JWS, typ, alg, use or x5c not as demanded, a certificate that is not the
-// registered one, a signature that does not verify, aud, iss or sub not as demanded, a jti used before, an exp past or
-// more than 10 minutes ahead, no scope or an unknown one. Afterwards: another client_id, no token, one of another
-// signer, expired or without the scope pec-pa (401); a body that is not the contract's, an instant that cannot be read,
-// no code, or more than 10,000 (400).
+// What the mock refuses: whoever does not pass the gate (see mocks/wspa) or whose token is without the scope pec-pa (401);
+// a body that is not the contract's, an instant that cannot be read, no code, or more than 10,000 (400).
 //
 // Answers are valid by the published files, which demand no member; the two that are not, or cannot be told: the token
 // is plain text, by the manual and against the file, and attestations have no file.
 //
-// Known gaps: Registro Imprese, on the same gateway, is another mock's. How long a fetched list is kept, what a token's
-// life is, and what the signed attestation looks like are assumed: 72 hours, 10 minutes, a labelled stand-in for a PDF.
-// aud may name the mock's own base or the official one of the test environment.
+// Known gaps: how long a fetched list is kept and what the signed attestation looks like are assumed: 72 hours, a
+// labelled stand-in for a PDF.
 package inipec

@@ -1,8 +1,6 @@
 package inipec
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raccordo/mocks/lab"
+	"raccordo/mocks/wspa"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,59 +69,44 @@ func (s *stage) send(method, path, contentType, body string) answer {
 	return a
 }
 
-// login is an assertion before it is sent: a case changes what its rule is about.
-type login struct {
-	header, claims map[string]any
-	key            *rsa.PrivateKey
-	alg            jose.SignatureAlgorithm
-	client         string
-	contentType    string
-	dress          func(string) string
-}
-
-func (s *stage) login() *login {
-	return &login{
-		header: map[string]any{"typ": "JWT", "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(s.m.cert.Raw)}},
-		claims: map[string]any{
-			"aud": s.m.base, "iss": clientID, "sub": clientID, "jti": s.m.names.UUID(),
-			"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope,
-		},
-		key: s.m.client, alg: jose.RS256, client: clientID, contentType: "text/plain", dress: func(s string) string { return s },
-	}
-}
-
-func (s *stage) try(l *login) answer {
-	s.Helper()
-	opts := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{}}
-	for k, v := range l.header {
-		opts.ExtraHeaders[jose.HeaderKey(k)] = v
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: l.alg, Key: l.key}, opts)
-	if err != nil {
-		s.Fatal(err)
-	}
-	jws, err := signer.Sign(marshal(l.claims))
-	if err != nil {
-		s.Fatal(err)
-	}
-	compact, err := jws.CompactSerialize()
-	if err != nil {
-		s.Fatal(err)
-	}
-	return s.send("POST", "/authentication?client_id="+l.client, l.contentType, l.dress(compact))
-}
-
 // enter logs in with a scope; it must succeed.
-func (s *stage) enter() {
+func (s *stage) enter(scope string) {
 	s.Helper()
-	a := s.try(s.login())
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.m.ClientKey()}, &jose.SignerOptions{
+		ExtraHeaders: map[jose.HeaderKey]any{
+			"typ": "JWT", "use": "sig", "x5c": []string{base64.StdEncoding.EncodeToString(s.m.Certificate().Raw)},
+		},
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	jws, err := signer.Sign(marshal(map[string]any{
+		"aud": s.m.URL(), "iss": s.m.ClientID(), "sub": s.m.ClientID(), "jti": s.m.UUID(),
+		"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope,
+	}))
+	if err != nil {
+		s.Fatal(err)
+	}
+	assertion, err := jws.CompactSerialize()
+	if err != nil {
+		s.Fatal(err)
+	}
+	a := s.send("POST", "/authentication"+query, "text/plain", assertion)
 	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.raw, ".") != 2 {
 		s.Fatalf("login: %d %s", a.status, a.header.Get("X-Lab-Reason"))
 	}
 	s.token = a.raw
 }
 
-const query = "?client_id=" + clientID
+func marshal(v any) []byte {
+	out, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+const query = "?client_id=ministero-collaudo"
 
 func listOf(codes ...string) string {
 	var out []map[string]string
@@ -143,53 +127,6 @@ func (s *stage) order(codes ...string) (id string) {
 }
 
 func (s *stage) fetch(id string) answer { return s.send("GET", "/getElencoPec/"+id+query, "", "") }
-
-func TestLoginRefusals(t *testing.T) {
-	t.Parallel()
-	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	header := func(name string, v any) func(*stage, *login) { return func(_ *stage, l *login) { l.header[name] = v } }
-	claim := func(name string, v any) func(*stage, *login) { return func(_ *stage, l *login) { l.claims[name] = v } }
-	without := func(name string) func(*stage, *login) { return func(_ *stage, l *login) { delete(l.claims, name) } }
-	for _, c := range []struct {
-		rule   string
-		change func(*stage, *login)
-	}{
-		{"client_id: not a registered client", func(_ *stage, l *login) { l.client = "somebody" }},
-		{"content type: want text/plain or application/json", func(_ *stage, l *login) { l.contentType = "application/x-www-form-urlencoded" }},
-		{"body: not one compact JWS", func(_ *stage, l *login) { l.dress = func(string) string { return "nonsense" } }},
-		{"body: not one compact JWS", func(_ *stage, l *login) { l.dress = func(s string) string { return `{"token":"` + s + `"}` } }},
-		{"header: unknown member kid", header("kid", "k")},
-		{"typ: want JWT", header("typ", "jose")},
-		{"alg: want RS256", func(_ *stage, l *login) { l.alg = jose.RS512 }},
-		{"use: want sig", func(_ *stage, l *login) { delete(l.header, "use") }},
-		{"x5c: want the certificate", func(_ *stage, l *login) { delete(l.header, "x5c") }},
-		{"x5c: not the registered certificate", header("x5c", []string{"MIID"})},
-		{"signature: does not verify with the registered certificate", func(_ *stage, l *login) { l.key = stranger }},
-		{"aud: not this environment's base", claim("aud", "https://icapis.infocamere.it/ic/pe/wspa/wspa/rest")},
-		{"iss: not the client", claim("iss", "somebody")},
-		{"sub: not the client", claim("sub", "somebody")},
-		{"jti: missing", without("jti")},
-		{"exp: missing, or not a whole number of seconds", without("exp")},
-		{"exp: expired", func(s *stage, l *login) { l.claims["exp"] = s.b.Clock().Now().Unix() }},
-		{"exp: more than 10 minutes ahead", func(s *stage, l *login) {
-			l.claims["exp"] = s.b.Clock().Now().Add(10*time.Minute + time.Second).Unix()
-		}},
-		{"scope: missing", without("scope")},
-		{"scope: not one of this client's", claim("scope", "pec-pa everything")},
-		{"jti: used before", func(s *stage, l *login) { s.try(l) }},
-	} {
-		t.Run(c.rule, func(t *testing.T) {
-			t.Parallel()
-			s := newStage(t)
-			l := s.login()
-			c.change(s, l)
-			s.refused(s.try(l), 401, c.rule)
-		})
-	}
-}
 
 func (s *stage) refused(a answer, status int, rule string) {
 	s.Helper()
@@ -224,14 +161,12 @@ func TestBusinessRefusals(t *testing.T) {
 		{"token: not one of this gateway's", 401, func(s *stage) answer { s.token = "nonsense"; return order(good)(s) }},
 		{"token: not signed by this gateway", 401, func(s *stage) answer {
 			s.b.Inject(lab.Fault{Match: "inipec POST /authentication", Times: 1, Do: lab.BadSignature})
-			s.enter()
+			s.enter(wspa.ScopePEC)
 			return order(good)(s)
 		}},
 		{"token: expired", 401, func(s *stage) answer { s.b.Advance(96 * time.Hour); return order(good)(s) }},
 		{"token: without the scope pec-pa", 401, func(s *stage) answer {
-			l := s.login()
-			l.claims["scope"] = "lr-pa"
-			s.token = s.try(l).raw
+			s.enter(wspa.ScopeSpeaks)
 			return order(good)(s)
 		}},
 		{"path: no such operation", 404, func(s *stage) answer { return s.send("GET", "/elenco"+query, "", "") }},
@@ -260,49 +195,16 @@ func TestBusinessRefusals(t *testing.T) {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			s.enter()
+			s.enter(wspa.ScopePEC)
 			s.refused(c.ask(s), c.status, c.rule)
 		})
 	}
 }
 
-func TestLoginTakesEveryDressAndBothAudiences(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	for _, contentType := range []string{"text/plain", "application/json", "application/json; charset=utf-8"} {
-		for name, dress := range map[string]func(string) string{
-			"bare": func(s string) string { return s }, "quoted": func(s string) string { return `"` + s + `"` },
-			"with a line end": func(s string) string { return s + "\n" },
-		} {
-			l := s.login()
-			l.contentType, l.dress = contentType, dress
-			if a := s.try(l); a.status != 200 {
-				t.Errorf("%s, %s: %d", contentType, name, a.status)
-			}
-		}
-	}
-	l := s.login()
-	l.claims["aud"], l.claims["scope"] = OfficialBase, "pec-pa lr-pa"
-	if a := s.try(l); a.status != 200 {
-		t.Errorf("the official audience: %d", a.status)
-	}
-}
-
-func TestCertificateNamesItsOrganisation(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	for _, n := range s.m.Certificate().Subject.Names {
-		if n.Type.String() == "2.5.4.97" && n.Value != "" {
-			return
-		}
-	}
-	t.Error("no organizationIdentifier")
-}
-
 func TestListTellsEachStory(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.enter()
+	s.enter(wspa.ScopePEC)
 	who := func(story string) string { return lab.Who(story).CodiceFiscale }
 	codes := []string{
 		who("company-with-pec"), who("company-without-pec"), who("company-unknown"), who("company-codes-differ"),
@@ -382,7 +284,7 @@ func TestSwitches(t *testing.T) {
 			s := newStage(t)
 			s.m.Set(func(x *Settings) { x.Polls = 0 })
 			s.m.Set(c.set)
-			s.enter()
+			s.enter(wspa.ScopePEC)
 			if !c.check(s) {
 				t.Error("the switch does nothing")
 			}
@@ -393,7 +295,7 @@ func TestSwitches(t *testing.T) {
 func TestAttestationSaysThatItIsNone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.enter()
+	s.enter(wspa.ScopePEC)
 	a := s.send("GET", "/attestazioniPec/"+lab.Who("company-with-pec").CodiceFiscale+query+"&data=2026-11-20", "", "")
 	if a.status != 200 || a.header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.raw, "%PDF-") ||
 		!strings.Contains(a.raw, "without legal value") {
@@ -411,7 +313,7 @@ func TestMisbehaveSparesTheLogin(t *testing.T) {
 	if err := s.b.Misbehave("503", 0); err != nil {
 		t.Fatal(err)
 	}
-	s.enter()
+	s.enter(wspa.ScopePEC)
 	if a := s.fetch("x"); a.status != 503 || a.body["code"] != "WSPA_ERR_503" {
 		t.Errorf("%d %s", a.status, a.raw)
 	}

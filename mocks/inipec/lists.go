@@ -34,13 +34,13 @@ func (m *Mock) order(w http.ResponseWriter, r *http.Request) {
 		m.refuse(w, r, http.StatusBadRequest, "WSPA_ERR_01", rule)
 		return
 	}
-	now, id := m.bench.Clock().Now(), m.names.UUID()
+	now, id := m.bench.Clock().Now(), m.UUID()
 	if !m.lists.Put(id, &stored{codes: codes, asked: now}) {
 		m.refuse(w, r, http.StatusServiceUnavailable, "WSPA_ERR_503", "lists: too many at a time")
 		return
 	}
 	lab.Parsed(r.Context(), Asked{Codes: codes, List: id})
-	m.answer(w, http.StatusOK, map[string]string{"identificativoRichiesta": id, "dataOraEstrazione": m.stamp()})
+	m.Answer(w, http.StatusOK, map[string]string{"identificativoRichiesta": id, "dataOraEstrazione": m.Stamp()})
 }
 
 // readOrder gives the first rule that the request breaks.
@@ -103,17 +103,17 @@ func (m *Mock) fetch(w http.ResponseWriter, r *http.Request) {
 	case !found:
 		m.refuse(w, r, http.StatusNotFound, "WSPA_ERR_404", "identificativoRichiesta: unknown list, or kept no longer")
 	case !ready && s.NotReady == Status:
-		m.answer(w, http.StatusNotFound, m.failure("WSPA_ERR_05", "List PEC in progress"))
+		m.Answer(w, http.StatusNotFound, m.Failure(app, "WSPA_ERR_05", "List PEC in progress"))
 	case !ready:
-		m.answer(w, http.StatusOK, m.failure("WSPA_ERR_05", "List PEC in progress"))
+		m.Answer(w, http.StatusOK, m.Failure(app, "WSPA_ERR_05", "List PEC in progress"))
 	default:
-		m.answer(w, http.StatusOK, m.tell(id, l.codes, s))
+		m.Answer(w, http.StatusOK, m.tell(id, l.codes, s))
 	}
 }
 
 // tell is the answer to a list: an element per code, in the shape of the day.
 func (m *Mock) tell(id string, codes []string, s Settings) map[string]any {
-	out := map[string]any{"dataOraDownload": m.stamp(), "identificativoRichiesta": id}
+	out := map[string]any{"dataOraDownload": m.Stamp(), "identificativoRichiesta": id}
 	if s.ListError != "" {
 		out["descrizioneErrore"] = s.ListError
 	}
@@ -163,10 +163,10 @@ func (m *Mock) attest(w http.ResponseWriter, r *http.Request) {
 	}
 	member, ok := m.bench.ByCode(code)
 	if !ok || member.INIPEC == nil || member.INIPEC.Enterprise == "" && len(member.INIPEC.Professionals) == 0 {
-		m.answer(w, http.StatusOK, m.failure("WSPA_ERR_04", "No data found")) // an answer with authority
+		m.Answer(w, http.StatusOK, m.Failure(app, "WSPA_ERR_04", "No data found")) // an answer with authority
 		return
 	}
-	w.Header().Set("X-Tracking-trackingId", m.names.UUID())
+	m.Track(w)
 	w.Header().Set("Content-Type", "application/pdf")
 	fmt.Fprintf(w, "%%PDF-1.4\n%% Stand-in for a signed attestation, made by a mock, without legal value\n%% %s %s\n%%%%EOF\n",
 		member.INIPEC.Enterprise, on)

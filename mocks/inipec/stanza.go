@@ -21,4 +21,4 @@ poll_first: 5s # a real INI-PEC takes a day: leave the defaults there, of minute
 }
 
 // URL is the base of the gateway.
-func (m *Mock) URL() string { return m.Base() }
+func (m *Mock) URL() string { return m.base }

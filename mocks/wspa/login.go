@@ -1,4 +1,4 @@
-package inipec
+package wspa
 
 import (
 	"bytes"
@@ -26,29 +26,29 @@ type Login struct {
 	Expires              time.Time
 }
 
-// authenticate is POST /authentication: the assertion is the whole body, bare or as a JSON string, whatever it is
+// Authenticate is POST /authentication: the assertion is the whole body, bare or as a JSON string, whatever it is
 // labelled; the token is the whole answer.
-func (m *Mock) authenticate(w http.ResponseWriter, r *http.Request) {
-	login, rule := m.checkLogin(r)
+func (g *Gate) Authenticate(w http.ResponseWriter, r *http.Request) {
+	login, rule := g.checkLogin(r)
 	if rule != "" {
-		m.refuse(w, r, http.StatusUnauthorized, "", rule)
+		g.Refuse(w, r, g.app, http.StatusUnauthorized, "", rule)
 		return
 	}
 	lab.Parsed(r.Context(), login)
-	key, kid := m.signer, "wspa-1"
+	key, kid := g.signer, "wspa-1"
 	if f, _ := lab.FaultOf(r.Context()); f.Do == lab.BadSignature {
-		key = m.client
+		key = g.client
 	}
-	now := m.bench.Clock().Now()
+	now := g.bench.Clock().Now()
 	token, err := sign(token{
-		Issuer: "wspa", Subject: login.ClientID, Scope: login.Scope, JTI: m.names.UUID(),
-		IssuedAt: now.Unix(), Expires: now.Add(m.Settings().TokenLife).Unix(),
+		Issuer: "wspa", Subject: login.ClientID, Scope: login.Scope, JTI: g.names.UUID(),
+		IssuedAt: now.Unix(), Expires: now.Add(g.settings().TokenLife).Unix(),
 	}, key, kid)
 	if err != nil {
-		m.refuse(w, r, http.StatusInternalServerError, "WSPA_ERR_500", err.Error())
+		g.Refuse(w, r, g.app, http.StatusInternalServerError, "WSPA_ERR_500", err.Error())
 		return
 	}
-	w.Header().Set("X-Tracking-trackingId", m.names.UUID())
+	g.Track(w)
 	w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
 	io.WriteString(w, token)
 }
@@ -77,7 +77,7 @@ func sign(payload token, key *rsa.PrivateKey, kid string) (string, error) {
 }
 
 // checkLogin applies the manual's rules, one after another; the rule names the first that is broken.
-func (m *Mock) checkLogin(r *http.Request) (Login, string) {
+func (g *Gate) checkLogin(r *http.Request) (Login, string) {
 	if r.URL.Query().Get("client_id") != clientID {
 		return Login{}, "client_id: not a registered client"
 	}
@@ -97,17 +97,17 @@ func (m *Mock) checkLogin(r *http.Request) (Login, string) {
 	if !ok {
 		return Login{}, "body: not one compact JWS"
 	}
-	if rule := m.checkHeader(header); rule != "" {
+	if rule := g.checkHeader(header); rule != "" {
 		return Login{}, rule
 	}
 	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
 	if err == nil {
-		_, err = jws.Verify(m.cert.PublicKey)
+		_, err = jws.Verify(g.cert.PublicKey)
 	}
 	if err != nil {
 		return Login{}, "signature: does not verify with the registered certificate"
 	}
-	return m.checkClaims(claims)
+	return g.checkClaims(claims)
 }
 
 func open(compact string) (header, claims map[string]json.RawMessage, ok bool) {
@@ -124,7 +124,7 @@ func open(compact string) (header, claims map[string]json.RawMessage, ok bool) {
 	return header, claims, true
 }
 
-func (m *Mock) checkHeader(h map[string]json.RawMessage) string {
+func (g *Gate) checkHeader(h map[string]json.RawMessage) string {
 	for _, k := range slices.Sorted(maps.Keys(h)) {
 		if !slices.Contains([]string{"typ", "alg", "use", "x5c"}, k) {
 			return "header: unknown member " + k
@@ -142,17 +142,17 @@ func (m *Mock) checkHeader(h map[string]json.RawMessage) string {
 		return "x5c: want the certificate"
 	}
 	der, err := base64.StdEncoding.DecodeString(chain[0])
-	if err != nil || !bytes.Equal(der, m.cert.Raw) {
+	if err != nil || !bytes.Equal(der, g.cert.Raw) {
 		return "x5c: not the registered certificate"
 	}
 	return ""
 }
 
-func (m *Mock) checkClaims(c map[string]json.RawMessage) (l Login, rule string) {
+func (g *Gate) checkClaims(c map[string]json.RawMessage) (l Login, rule string) {
 	var exp int64
-	now := m.bench.Clock().Now()
+	now := g.bench.Clock().Now()
 	l = Login{ClientID: clientID, JTI: text(c["jti"]), Scope: text(c["scope"])}
-	if aud := text(c["aud"]); aud != m.base && aud != OfficialBase {
+	if aud := text(c["aud"]); aud != g.base && aud != OfficialBase {
 		return l, "aud: not this environment's base"
 	}
 	switch {
@@ -175,11 +175,11 @@ func (m *Mock) checkClaims(c map[string]json.RawMessage) (l Login, rule string) 
 		return l, "scope: missing"
 	}
 	for s := range strings.FieldsSeq(l.Scope) {
-		if !slices.Contains([]string{scope, "sede-impresa-pa", "lr-pa"}, s) {
+		if !slices.Contains(Scopes(), s) {
 			return l, "scope: not one of this client's"
 		}
 	}
-	if !m.jtis.Use(l.JTI, now, l.Expires) {
+	if !g.jtis.Use(l.JTI, now, l.Expires) {
 		return l, "jti: used before"
 	}
 	return l, ""
@@ -193,18 +193,18 @@ func text(raw json.RawMessage) string {
 	return s
 }
 
-// entitled lets a business call pass that names the client and bears its token.
-func (m *Mock) entitled(next http.HandlerFunc) http.HandlerFunc {
+// Entitled lets a business call pass that names the client and bears its token with a scope.
+func (g *Gate) Entitled(scope string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if rule := m.checkToken(r); rule != "" {
-			m.refuse(w, r, http.StatusUnauthorized, "", rule)
+		if rule := g.checkToken(r, scope); rule != "" {
+			g.Refuse(w, r, g.app, http.StatusUnauthorized, "", rule)
 			return
 		}
 		next(w, r)
 	}
 }
 
-func (m *Mock) checkToken(r *http.Request) string {
+func (g *Gate) checkToken(r *http.Request, scope string) string {
 	if r.URL.Query().Get("client_id") != clientID {
 		return "client_id: not a registered client"
 	}
@@ -216,7 +216,7 @@ func (m *Mock) checkToken(r *http.Request) string {
 	if err != nil {
 		return "token: not one of this gateway's"
 	}
-	payload, err := jws.Verify(&m.signer.PublicKey)
+	payload, err := jws.Verify(&g.signer.PublicKey)
 	if err != nil {
 		return "token: not signed by this gateway"
 	}
@@ -224,10 +224,10 @@ func (m *Mock) checkToken(r *http.Request) string {
 	switch {
 	case json.Unmarshal(payload, &t) != nil:
 		return "token: cannot be read"
-	case m.bench.Clock().Now().Unix() >= t.Expires:
+	case g.bench.Clock().Now().Unix() >= t.Expires:
 		return "token: expired"
 	case !slices.Contains(strings.Fields(t.Scope), scope):
-		return "token: without the scope pec-pa"
+		return "token: without the scope " + scope
 	}
 	return ""
 }
