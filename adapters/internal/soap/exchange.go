@@ -1,0 +1,159 @@
+package soap
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+
+	"raccordo/adapters/internal/wire"
+	"raccordo/contracts"
+)
+
+// An exchange is one call on its way. gowsdl takes it for its HTTP client, and so never sees the connection, which it
+// would close each time, nor a reply that was not held against the rules.
+type exchange struct {
+	client *Client
+	ctx    context.Context
+	op     *Operation
+	body   []byte // of the envelope as gowsdl wrote it: from the Body's content to the end
+	reply  *Reply
+	err    error // why gowsdl gets nothing
+
+	judged *wire.Response // what env and broken are about
+	env    *envelope
+	broken error
+}
+
+// Do carries out the call and hands back its answer, or nothing.
+func (x *exchange) Do(r *http.Request) (*http.Response, error) {
+	if x.err = x.take(r.Body); x.err != nil {
+		return nil, x.err
+	}
+	resp, err := x.client.opt.Wire.Do(x.ctx, &wire.Request{
+		Method: http.MethodPost, Route: x.op.Route, Path: x.client.opt.Path,
+		Header: x.op.header(), Effect: x.op.Effect, RemoteID: x.op.RemoteID,
+		Authorize: x.frame, Answered: x.answered,
+	})
+	if err != nil {
+		x.err = err
+		return nil, err
+	}
+	x.reply = &Reply{Response: resp}
+	text, err := x.judge(resp)
+	if err != nil {
+		x.err = err
+		return nil, err
+	}
+	x.reply.Envelope = text
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": contentType}, Body: &body{bytes.NewReader(text)}, Request: r,
+	}, nil
+}
+
+// A body is a reply that reads byte by byte, so that the decoder needs no buffer of its own.
+type body struct{ *bytes.Reader }
+
+func (*body) Close() error { return nil }
+
+// take reads what gowsdl serialised.
+func (x *exchange) take(r io.ReadCloser) error {
+	text, err := io.ReadAll(r)
+	if err == nil {
+		_ = r.Close()
+		var ok bool
+		if x.body, ok = bytes.CutPrefix(text, []byte(envelopeHead+bodyHead)); ok {
+			return nil
+		}
+	}
+	return x.client.opt.Wire.Fail(x.ctx, contracts.Errorf(contracts.Internal, "%s: gowsdl no longer writes the envelope as we know it", x.op.Route))
+}
+
+// frame writes the envelope of one attempt, with header blocks and a signature of its own.
+func (x *exchange) frame(ctx context.Context, r *http.Request) error {
+	opt := &x.client.opt
+	var blocks []byte
+	if opt.Headers != nil {
+		var err error
+		if blocks, err = opt.Headers(ctx); err != nil {
+			return contracts.AsError(err)
+		}
+	}
+	var text []byte
+	if opt.Sign != nil {
+		var err error
+		if text, err = opt.Sign.envelope(opt.Clock.Now(), blocks, x.body); err != nil {
+			return contracts.Errorf(contracts.Internal, "%s: the request cannot be signed: %w", x.op.Route, err)
+		}
+	} else {
+		text = unsigned(blocks, x.body)
+	}
+	r.ContentLength = int64(len(text))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
+}
+
+func unsigned(blocks, body []byte) []byte {
+	const open, shut = "<soap:Header>", "</soap:Header>"
+	text := make([]byte, 0, len(declaration)+len(envelopeHead)+len(open)+len(blocks)+len(shut)+len(bodyHead)+len(body))
+	text = append(text, declaration+envelopeHead...)
+	if len(blocks) > 0 {
+		text = append(text, open...)
+		text = append(text, blocks...)
+		text = append(text, shut...)
+	}
+	text = append(text, bodyHead...)
+	return append(text, body...)
+}
+
+// read holds a reply against the rules, once.
+func (x *exchange) read(resp *wire.Response) (*envelope, error) {
+	if x.judged != resp {
+		x.judged, x.env, x.broken = resp, nil, nil
+		text, err := decode(resp.Header.Get("Content-Type"), resp.Body)
+		if err == nil {
+			x.env, err = scan(text, x.client.opt.Understands)
+		}
+		x.broken = err
+	}
+	return x.env, x.broken
+}
+
+// answered: SOAP 1.1 over HTTP sends every fault with status 500, which is then no failure of the server's.
+func (x *exchange) answered(resp *wire.Response) bool {
+	if resp.Status != http.StatusInternalServerError {
+		return false
+	}
+	env, err := x.read(resp)
+	return err == nil && env.fault
+}
+
+// judge gives the bytes that gowsdl may decode, or the error that the reply amounts to.
+func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
+	success := resp.Status >= 200 && resp.Status <= 299
+	env, err := x.read(resp)
+	switch {
+	case err != nil && success:
+		return nil, resp.Malformed(x.ctx, err.Error())
+	case err != nil || !success && !env.fault:
+		return nil, resp.Err(x.ctx, "") // a page of a gateway's; only its status tells
+	}
+	text := env.text
+	if verify := x.client.opt.Verify; verify != nil {
+		var signed *Signature
+		switch signed, text, err = verify.envelope(x.client.opt.Clock.Now(), env); {
+		case err == nil:
+			x.reply.Signer = signed
+		case !env.fault:
+			return nil, resp.Malformed(x.ctx, err.Error())
+		}
+	}
+	if env.fault {
+		return nil, x.fault(resp, env)
+	}
+	if env.child != x.op.Answer {
+		return nil, resp.Malformed(x.ctx, "the Body holds another element than the operation's answer")
+	}
+	return text, nil
+}
