@@ -79,8 +79,8 @@ func jitter(tries int) time.Duration {
 }
 
 // After reads how long a peer asks us to stay away: Retry-After in both forms (RFC 9110, section 10.2.3), else ModI's
-// X-RateLimit-Reset on its own (seconds left; an epoch where it is beyond 10^9). Past instants are zero; no peer is
-// believed beyond a week.
+// X-RateLimit-Reset (seconds left; an epoch where it is beyond 10^9), unless X-RateLimit-Remaining says that places are
+// left: some gateways send Reset alone, and with a 429 only. Past instants are zero; no peer is believed beyond a week.
 func After(h http.Header, now time.Time) (time.Duration, bool) {
 	if v := strings.TrimSpace(h.Get("Retry-After")); v != "" {
 		if after, ok := seconds(v); ok {
@@ -90,13 +90,23 @@ func After(h http.Header, now time.Time) (time.Duration, bool) {
 			return min(max(t.Sub(now), 0), mostAfter), true
 		}
 	}
-	if v := strings.TrimSpace(h.Get("X-RateLimit-Reset")); v != "" && h.Get("X-RateLimit-Remaining") == "0" {
+	if v := quota(h.Get("X-RateLimit-Reset")); v != "" {
+		if left := quota(h.Get("X-RateLimit-Remaining")); left != "" && left != "0" {
+			return 0, false
+		}
 		if n, err := strconv.ParseInt(v, 10, 64); err == nil && n > 1e9 {
 			return min(max(time.Unix(min(n, 1<<40), 0).Sub(now), 0), mostAfter), true
 		}
 		return seconds(v)
 	}
 	return 0, false
+}
+
+// quota is the first value of a rate header, which may list the policies that it comes from: "100, 100;w=60".
+func quota(v string) string {
+	v, _, _ = strings.Cut(v, ",")
+	v, _, _ = strings.Cut(v, ";")
+	return strings.TrimSpace(v)
 }
 
 func seconds(v string) (time.Duration, bool) {

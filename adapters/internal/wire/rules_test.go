@@ -47,6 +47,11 @@ func TestAfterReadsEveryForm(t *testing.T) {
 		{"reset in seconds", http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"9"}}, 9 * time.Second, true},
 		{"reset as epoch", http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1795262460"}}, time.Minute, true},
 		{"reset with places left", http.Header{"X-Ratelimit-Remaining": {"5"}, "X-Ratelimit-Reset": {"9"}}, 0, false},
+		{"reset alone", http.Header{"X-Ratelimit-Reset": {"9"}}, 9 * time.Second, true},
+		{"reset with its policies", http.Header{"X-Ratelimit-Remaining": {"0, 0;w=60"}, "X-Ratelimit-Reset": {"9, 9;w=60"}}, 9 * time.Second, true},
+		{"places left by one policy", http.Header{"X-Ratelimit-Remaining": {"5, 5;w=60"}, "X-Ratelimit-Reset": {"9"}}, 0, false},
+		{"reset that is noise", http.Header{"X-Ratelimit-Reset": {";w=60"}}, 0, false},
+		{"retry-after before reset", http.Header{"Retry-After": {"3"}, "X-Ratelimit-Reset": {"9"}}, 3 * time.Second, true},
 	} {
 		if got, ok := After(tc.h, noon); got != tc.want || ok != tc.ok {
 			t.Errorf("%s: %v, %v, want %v, %v", tc.name, got, ok, tc.want, tc.ok)
