@@ -184,6 +184,9 @@ const trackingHeader = "X-Tracking-trackingId" // for support tickets
 func (c *Client) Do(ctx context.Context, scope string, req *wire.Request) (*wire.Response, error) {
 	with := *req
 	with.Query = c.query
+	if req.Query != "" {
+		with.Query = req.Query + "&" + c.query
+	}
 	with.Header = http.Header{"Accept": {"application/json"}, "Scope": {scope}}
 	if len(with.Body) > 0 {
 		with.Header["Content-Type"] = []string{"application/json"}
