@@ -1,0 +1,246 @@
+package companytest_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/company"
+	"raccordo/contracts/company/companytest"
+	"raccordo/contracts/contracttest"
+)
+
+var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+
+// A mistake is one thing that a register's adapter may get wrong. Each is the least that turns its case red.
+type mistake string
+
+const (
+	active, inactive, suspended, liquidation = "12345678903", "01234567897", "02345678904", "06363391001"
+	insolvent, ceased, odd, none             = "00743110157", "70000000011", "70000000029", "70000000037"
+	brokenFirm, unaskable, abroad            = "70000000045", "70000000052", "90012345675"
+	byNumber, holding                        = "70000000060", "70000000078"
+	rossi, bianchi, verdi, nobody            = "RSSMRA85T10A562S", "KMRRJN90C15Z222U", "RHMTNM96S47Z249R", "HSSHMD84A31Z336W"
+	cryptic                                  = "FOXLIX00E49Z210Q"
+)
+
+// A register is an adapter and its far side in one, in memory. With no mistake it is right.
+type register struct {
+	*contracttest.Memory
+	mistake mistake
+	log     *slog.Logger
+	asked   atomic.Int64
+}
+
+func (r *register) wrong(m string) bool { return string(r.mistake) == m }
+
+func (r *register) exchange(ctx context.Context, op *contracts.OpInfo) error {
+	return r.Call(ctx, op.Name, r.wrong)
+}
+
+func (r *register) Bindings() []contracts.Binding {
+	return []contracts.Binding{
+		contracts.Bind(company.OpFind, r.find, contracts.Covers(company.OpFind, func(q company.Query) error {
+			return r.covers(q.Subject.CodiceFiscale)
+		})),
+		contracts.Bind(company.OpRepresents, r.represents, contracts.Covers(company.OpRepresents, func(m company.Mandate) error {
+			return r.covers(m.Subject.CodiceFiscale)
+		})),
+		contracts.Bind(company.OpRepresented, r.represented, contracts.Covers(company.OpRepresented, func(h company.Holder) error {
+			return r.covers(h.Person)
+		})),
+	}
+}
+
+// covers: this register holds nobody whose code is that of a body.
+func (r *register) covers(c contracts.CodiceFiscale) error {
+	if c.Reveal() == abroad && !r.wrong("looks up everybody") {
+		return contracts.Errorf(contracts.NotFound, "the register holds no bodies")
+	}
+	return nil
+}
+
+func (r *register) Close() error { return nil }
+
+func fails(kind contracts.Kind, op *contracts.OpInfo, code string) error {
+	return &contracts.Error{Kind: kind, System: "memory", Operation: op.Name, Code: code}
+}
+
+// firm is what the register holds of one code; what is wrong is what the adapter makes of it.
+func firm(cf string) company.Company {
+	c := company.Company{
+		CodiceFiscale: companytest.Query(cf, "").Subject.CodiceFiscale, Name: contracts.NewPrivate("Cantine " + cf[5:]),
+		Status: company.Active, LegalForm: company.Coded{Code: "SR", Text: "SOCIETA' A RESPONSABILITA' LIMITATA"},
+		Seat:     company.Seat{Comune: "Roma", Province: "RM", CAP: "00184", Street: contracts.NewPrivate("Via dei Serpenti " + cf[8:])},
+		Domicile: contracttest.Sure(contracts.ParseAddress("firma" + cf[6:] + "@pec.memory.test")),
+		REA:      company.REA{Chamber: "RM", Number: cf[4:]}, Register: "MEMORY",
+		Unknown: []company.Attribute{company.Registered, company.Activity},
+	}
+	if cf == byNumber {
+		c.PartitaIVA = companytest.Query("", cf).Subject.PartitaIVA
+	}
+	return c
+}
+
+var standings = map[string]company.Status{
+	inactive: company.Inactive, suspended: company.Suspended, liquidation: company.Liquidation, insolvent: company.Insolvent, ceased: company.Ceased,
+}
+
+func (r *register) find(ctx context.Context, q company.Query) (company.Company, error) {
+	op, cf := company.OpFind.OpInfo, q.Subject.CodiceFiscale.Reveal()
+	if cf == unaskable && !r.wrong("unaskable is not found") {
+		return company.Company{}, fails(contracts.Invalid, op, "400")
+	}
+	if err := r.exchange(ctx, op); err != nil {
+		return company.Company{}, err
+	}
+	if r.wrong("logs the subject") {
+		r.log.Info("find", "subject", cf)
+	}
+	n := r.asked.Add(1)
+	switch {
+	case cf == brokenFirm && !r.wrong("broken is not found"):
+		return company.Company{}, fails(contracts.Malformed, op, "")
+	case cf == none || cf == unaskable || cf == brokenFirm || cf == "" && r.wrong("forgets the partita iva"):
+		if r.wrong("none is an empty answer") {
+			return company.Company{Register: "MEMORY", AsOf: r.Now()}, nil
+		}
+		return company.Company{}, fails(contracts.NotFound, op, "404")
+	case cf == ceased && r.wrong("ceased is not found"):
+		return company.Company{}, fails(contracts.NotFound, op, "404")
+	case cf == "":
+		cf = q.Subject.PartitaIVA.Reveal()
+	}
+	return r.told(cf, n), nil
+}
+
+// told is what the adapter makes of what the register holds.
+func (r *register) told(cf string, n int64) company.Company {
+	if r.wrong("mixes firms up") && n%7 == 0 {
+		cf = inactive
+	}
+	c := firm(cf)
+	c.AsOf = r.Now()
+	if st, ok := standings[cf]; ok && !r.wrong("everybody is active") {
+		c.Status = st
+	}
+	unknown := func(a company.Attribute) { c.Unknown = append(c.Unknown, a) }
+	if cf == odd {
+		if c.Status = ""; r.wrong("odd is ceased") {
+			c.Status = company.Ceased
+		} else {
+			unknown(company.Standing)
+		}
+	}
+	if cf == liquidation { // the one without a domicile
+		if c.Domicile = (contracts.Address{}); r.wrong("none is unknown") {
+			unknown(company.Domicile)
+		}
+	}
+	switch {
+	case r.wrong("finds a stranger"):
+		c = firm(suspended)
+		c.AsOf = r.Now()
+	case r.wrong("marks nothing unknown"):
+		c.Unknown = slices.DeleteFunc(c.Unknown, func(a company.Attribute) bool { return a != company.Standing })
+	case r.wrong("everything is unknown"):
+		c = company.Company{CodiceFiscale: c.CodiceFiscale, Register: c.Register, AsOf: c.AsOf, Unknown: company.Attributes()}
+	case r.wrong("tells what is unknown"):
+		c.Registered = "2001-02-03"
+	case r.wrong("does not say when"):
+		c.AsOf = time.Time{}
+	case r.wrong("does not say who vouches"):
+		c.Register = ""
+	case r.wrong("another seat"):
+		c.Seat.Comune = "Milano"
+	case r.wrong("forgets the street") && cf == byNumber:
+		c.Seat.Street = contracts.Private{}
+	case r.wrong("register's own words"):
+		c.Status = "ATTIVA"
+	case r.wrong("tires of a question") && n%2 == 0:
+		c.Name = contracts.Private{}
+	}
+	return c
+}
+
+// yes are the mandates that the register knows.
+var yes = map[[2]string]bool{
+	{rossi, active}: true, {rossi, inactive}: true, {holding, active}: true, {bianchi, suspended}: true,
+}
+
+func (r *register) represents(ctx context.Context, m company.Mandate) (company.Representation, error) {
+	op := company.OpRepresents.OpInfo
+	person, firm := m.Person.Reveal(), m.Subject.CodiceFiscale.Reveal()
+	if firm == unaskable && !r.wrong("unaskable is not found") {
+		return company.Representation{}, fails(contracts.Invalid, op, "XX01")
+	}
+	if err := r.exchange(ctx, op); err != nil {
+		if r.wrong("faults are no") {
+			return company.Representation{Represents: contracts.No, Register: "MEMORY", AsOf: r.Now()}, nil
+		}
+		return company.Representation{}, err
+	}
+	if r.wrong("logs the subject") {
+		r.log.Info("represents", "person", person)
+	}
+	n := r.asked.Add(1)
+	out := company.Representation{Represents: contracts.FindingOf(yes[[2]string{person, firm}]), Register: "MEMORY", AsOf: r.Now()}
+	switch {
+	case firm == brokenFirm && !r.wrong("broken is not found"):
+		return out, fails(contracts.Unavailable, op, "500")
+	case person == nobody, firm == unaskable, firm == brokenFirm:
+		if !r.wrong("not held is no") {
+			return out, fails(contracts.NotFound, op, "WSPA_ERR_04")
+		}
+	case person == cryptic:
+		out.Represents, out.Reason = contracts.CannotTell, "00"
+		if r.wrong("cannot tell is no") {
+			out.Represents, out.Reason = contracts.No, ""
+		}
+	case person == holding && r.wrong("knows no legal persons"):
+		out.Represents = contracts.No
+	}
+	switch {
+	case r.wrong("everybody speaks"):
+		out.Represents = contracts.Yes
+	case r.wrong("nobody speaks"), r.wrong("mixes firms up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+		out.Represents = contracts.No
+	case r.wrong("no is not found") && out.Represents == contracts.No:
+		return out, fails(contracts.NotFound, op, "404")
+	case r.wrong("gives no reason"):
+		out.Reason = ""
+	}
+	return out, nil
+}
+
+var portfolios = map[string][]string{rossi: {active, inactive}, bianchi: {suspended}}
+
+func (r *register) represented(ctx context.Context, h company.Holder) (company.Portfolio, error) {
+	op := company.OpRepresented.OpInfo
+	if err := r.exchange(ctx, op); err != nil {
+		return company.Portfolio{}, err
+	}
+	n := r.asked.Add(1)
+	firms := slices.Clone(portfolios[h.Person.Reveal()])
+	switch {
+	case r.wrong("leaves one out"):
+		firms = firms[:len(firms)/2]
+	case r.wrong("lists one twice") && len(firms) > 0:
+		firms = append(firms[:len(firms)-1], firms[0])
+	case r.wrong("lists a firm of another"), r.wrong("mixes firms up") && n%7 == 0:
+		firms = []string{liquidation}
+	case r.wrong("lists in any order") && n%2 == 0, r.wrong("tires of a question") && n%2 == 0:
+		slices.Reverse(firms)
+	}
+	if len(firms) == 0 && !r.wrong("none is an empty list") {
+		return company.Portfolio{}, fails(contracts.NotFound, op, "404")
+	}
+	out := company.Portfolio{Register: "MEMORY", AsOf: r.Now()}
+	for _, cf := range firms {
+		out.Enterprises = append(out.Enterprises, company.Represented{CodiceFiscale: firm(cf).CodiceFiscale, Name: firm(cf).Name})
+	}
+	return out, nil
+}
