@@ -2,7 +2,15 @@ package entrate
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
 
 	"raccordo/adapters/internal/pdnd"
 	"raccordo/adapters/internal/wire"
@@ -11,14 +19,20 @@ import (
 
 // A gateway is one REST service behind the agency's GovWay.
 type gateway struct {
-	env     contracts.Env
-	wire    *wire.Client
-	voucher *pdnd.Client
+	env      contracts.Env
+	endpoint *url.URL
+	wire     *wire.Client
+	voucher  *pdnd.Client
 }
 
 func openGateway(ctx context.Context, cfg REST, env contracts.Env) (*gateway, error) {
-	g := &gateway{env: env}
-	var err error
+	endpoint, err := url.Parse(cfg.HTTP.Endpoint)
+	if err != nil {
+		return nil, &contracts.Error{
+			Kind: contracts.Invalid, System: env.Instance, Operation: "open", Err: contracts.Faultf("http.endpoint", "want https://HOST/PATH"),
+		}
+	}
+	g := &gateway{env: env, endpoint: endpoint}
 	if g.wire, err = wire.Open(ctx, cfg.HTTP, env); err != nil {
 		return nil, err
 	}
@@ -34,41 +48,205 @@ func (g *gateway) close() {
 	g.wire.Close()
 }
 
-var (
-	acceptJSON = http.Header{"Accept": {"application/json"}} // never written, like those below
-	sendJSON   = http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}}
+// Routes name requests in logs and errors.
+const (
+	routeVerify = "POST /verifica"
+	routeStatus = "GET /status"
 )
 
 // remoteID is the header of GovWay's own id of an exchange.
 const remoteID = "GovWay-Transaction-ID"
 
-// post asks a question with the voucher of the caller's purpose. Only a 200 is a reply.
+var (
+	acceptJSON = http.Header{"Accept": {"application/json"}} // never written, like the next
+	sendJSON   = http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}}
+)
+
+// post asks a question with the voucher of the caller's purpose. Only a 200 is a reply, and everything else an error.
 func (g *gateway) post(ctx context.Context, body []byte) (*wire.Response, error) {
 	purpose := contracts.CallerFrom(ctx).Purpose
 	if c := contracts.CallFrom(ctx); c != nil {
 		purpose = c.Caller.Purpose
 	}
+	var used string // the credentials of the last attempt
 	resp, err := g.voucher.Do(ctx, g.wire, purpose, &wire.Request{
-		Method: http.MethodPost, Route: "POST /verifica", Path: "/verifica", Header: sendJSON, Body: body, RemoteID: remoteID,
+		Method: http.MethodPost, Route: routeVerify, Path: "/verifica", Header: sendJSON, Body: body, RemoteID: remoteID,
+		Authorize: func(_ context.Context, r *http.Request) error {
+			used = r.Header.Get("Authorization")
+			return nil
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	if resp.Status != http.StatusOK {
-		return nil, resp.Err(ctx, wire.ParseProblem(resp.Body).Title)
+		return nil, g.failure(ctx, resp, used)
 	}
 	return resp, nil
 }
 
+// check asks for the state of the service, which needs no voucher, and obtains a voucher. Whether the agency takes that
+// voucher shows only with a question about somebody, and none is asked; but where it is made out to another of the
+// agency's names than the one that we call, the log says so.
 func (g *gateway) check(ctx context.Context) error {
 	resp, err := g.wire.Do(ctx, &wire.Request{
-		Method: http.MethodGet, Route: "GET /status", Path: "/status", Header: acceptJSON, Effect: contracts.Read, RemoteID: remoteID,
+		Method: http.MethodGet, Route: routeStatus, Path: "/status", Header: acceptJSON, Effect: contracts.Read, RemoteID: remoteID,
 	})
 	if err != nil {
 		return err
 	}
 	if resp.Status != http.StatusOK {
-		return resp.Err(ctx, wire.ParseProblem(resp.Body).Title)
+		return g.failure(ctx, resp, "")
+	}
+	if _, err := read(resp); err != nil {
+		return resp.Malformed(ctx, err.Error())
+	}
+	token := &http.Request{Header: http.Header{}}
+	if err := g.voucher.Authorize(g.voucher.Purposes()[0])(ctx, token); err != nil {
+		return err
+	}
+	if text := g.misdirected(token.Header.Get("Authorization")); text != "" && hosts[strings.ToLower(g.endpoint.Hostname())] != nil {
+		g.env.Log.LogAttrs(ctx, slog.LevelWarn, "the agency may refuse the voucher: "+text, slog.String("system", g.env.Instance))
 	}
 	return nil
+}
+
+// failure maps a reply with an unwelcome status: the status decides, since installations wrap the names, and the name
+// becomes the code. Free text is never quoted.
+func (g *gateway) failure(ctx context.Context, resp *wire.Response, used string) *contracts.Error {
+	e := resp.Err(ctx, govwayName(resp.Header, resp.Body))
+	text := ""
+	switch resp.Status {
+	case http.StatusUnauthorized:
+		if text = g.misdirected(used); text == "" {
+			text = "the voucher is made out to this endpoint: see on the PDND whether agreement and purpose are active, and whether our clock is right"
+		}
+		text = "voucher refused, a new one too: " + text
+	case http.StatusForbidden:
+		text = "see on the PDND whether agreement and purpose are active and suit this service"
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		text = "no such service at this address: see http.endpoint"
+	}
+	if text != "" {
+		e.Err = fmt.Errorf("%w: %s", e.Err, text)
+	}
+	if id := govwayID(resp.Body); id != "" {
+		e.Err = fmt.Errorf("%w (govway_id %s)", e.Err, id)
+	}
+	return e
+}
+
+// name is the form of GovWay's error names ("TokenExpired"), which no codice fiscale has: letters, not all of them
+// capitals.
+var name = regexp.MustCompile(`^[A-Z][A-Za-z]{0,62}[a-z][A-Za-z]{0,62}$`)
+
+// govwayName is the name of an error: the last element of type's path, else the title, else the header's.
+func govwayName(h http.Header, body []byte) string {
+	p := wire.ParseProblem(body)
+	_, last := path.Split(p.Type)
+	for _, s := range []string{strings.TrimSuffix(last, ".html"), p.Title, h.Get("GovWay-Transaction-ErrorType")} {
+		if name.MatchString(s) {
+			return s
+		}
+	}
+	return ""
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// govwayID is GovWay's id of the exchange, for their support; "" where the reply is none of GovWay's.
+func govwayID(body []byte) string {
+	var p struct {
+		ID string `json:"govway_id"`
+	}
+	if json.Unmarshal(body, &p) != nil || !uuid.MatchString(p.ID) {
+		return ""
+	}
+	return p.ID
+}
+
+// misdirected says that a voucher is made out to another name than the one in http.endpoint, and what to write there;
+// "" where they agree. The agency's gateway compares the audience with its own name, and it has two: the catalogue says
+// modipa.agenziaentrate.gov.it where older texts say modipa.agenziaentrate.it, and paths differ likewise. The token is
+// read for its audience only, without verification, and only for this text.
+func (g *gateway) misdirected(credentials string) string {
+	audiences := audiencesOf(credentials)
+	if len(audiences) == 0 {
+		return "its audience cannot be read"
+	}
+	ours := location{strings.ToLower(g.endpoint.Host), folder(g.endpoint.Path)}
+	for _, a := range audiences {
+		if a.host == ours.host && strings.HasPrefix(ours.folder, a.folder) {
+			return ""
+		}
+	}
+	theirs, mine := audiences[0].host, ours.host
+	if theirs == mine {
+		theirs, mine = audiences[0].folder, ours.folder
+	}
+	return "it is made out to " + theirs + ", and http.endpoint says " + mine +
+		": write the e-service's audience, as the PDND's catalogue has it, in http.endpoint"
+}
+
+// A location is where a service is: HOST or HOST:PORT, and a path that ends in one slash.
+type location struct{ host, folder string }
+
+func folder(path string) string { return strings.TrimRight(path, "/") + "/" }
+
+var (
+	audienceHost = regexp.MustCompile(`^[a-z0-9.-]{1,253}(:[0-9]{1,5})?$`)
+	audiencePath = regexp.MustCompile(`^[A-Za-z0-9._~/-]{0,200}$`)
+)
+
+// audiencesOf reads aud from the payload of a compact JWS: a text or a list of texts (RFC 7519, section 4.1.3), each of
+// them one audience or several between commas, each audience a URL with or without its scheme.
+func audiencesOf(credentials string) []location {
+	parts := strings.Split(strings.TrimPrefix(credentials, "Bearer "), ".")
+	if len(parts) != 3 {
+		return nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil
+	}
+	var claims struct {
+		Audience json.RawMessage `json:"aud"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return nil
+	}
+	var texts []string
+	if json.Unmarshal(claims.Audience, &texts) != nil {
+		texts = make([]string, 1)
+		if json.Unmarshal(claims.Audience, &texts[0]) != nil {
+			return nil
+		}
+	}
+	var out []location
+	for _, text := range strings.SplitN(strings.Join(texts, ","), ",", 16) {
+		text = strings.TrimSpace(text)
+		if !strings.Contains(text, "://") {
+			text = "https://" + text
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if host := strings.ToLower(u.Host); audienceHost.MatchString(host) && audiencePath.MatchString(u.Path) {
+			out = append(out, location{host, folder(u.Path)})
+		}
+	}
+	return out
+}
+
+// alarm tells an operator that the registry's words are not those agreed: its contract has changed, or something stands
+// in between. Of the words themselves only a digest is logged, since they could name somebody.
+func (g *gateway) alarm(ctx context.Context, field, text string, said slog.Attr) {
+	op := ""
+	if c := contracts.CallFrom(ctx); c != nil {
+		op = c.Op.Name
+	}
+	g.env.Log.LogAttrs(ctx, slog.LevelError, "the registry answers in words that are not agreed: nothing is concluded from them; compare the service's contract",
+		slog.String("system", g.env.Instance), slog.String("operation", op), slog.String("field", field),
+		slog.String("digest", contracts.SumOf([]byte(text)).String()), said)
 }
