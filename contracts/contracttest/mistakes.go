@@ -113,5 +113,8 @@ func (c Careless) Run(ctx context.Context, call *contracts.Call) (any, error) {
 		c.Far.Exchange()
 		return reflect.Zero(call.Op.ResponseType).Interface(), nil
 	}
+	if ctx.Err() != nil && c.Wrong(AsksForTheGone) {
+		c.Far.Exchange() // also where a call becomes a ticket that nobody waits for
+	}
 	return c.Runner.Run(ctx, call)
 }

@@ -20,6 +20,7 @@ type Probe[Req, Resp any] struct {
 	Good       []Req // requests that reach the far side and are answered, or are NotFound; the first is answered
 	Wrong      []Req // requests that are none
 	NotCovered []Req // what the register does not hold by law; nil: it holds everything
+	Boundless  bool  // no register of this need is so limited: there is no such case at all
 
 	// Lie says what is untrue in an answer to the first of Good; empty: nothing.
 	Lie func(Resp) string
@@ -72,7 +73,7 @@ func (p Probe[Req, Resp]) borders(h Harness) []Case {
 	if len(p.NotCovered) == 0 {
 		everything = "the harness declares nothing that the register does not hold by law"
 	}
-	return []Case{
+	cases := []Case{
 		{
 			Name: p.Name + "-outside-the-register-touches-no-wire", Why: "nobody is looked up where the law says that they cannot be",
 			Absent: everything,
@@ -125,6 +126,10 @@ func (p Probe[Req, Resp]) borders(h Harness) []Case {
 			},
 		},
 	}
+	if p.Boundless {
+		return cases[1:]
+	}
+	return cases
 }
 
 // unsent fails when do sends anything to the far side.

@@ -113,6 +113,9 @@ type Membership struct {
 	Since contracts.Date       `json:"since,omitzero"`
 }
 
+// Format masks with every verb: behind a pointer fmt prints some of them without asking the number.
+func (m Membership) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "{%v %v}", m.Group, m.Since) }
+
 // Operating says whether the number stands for a business that is going on. A group's own number stands for none and
 // against none: CannotTell.
 func (v VAT) Operating() contracts.Finding {

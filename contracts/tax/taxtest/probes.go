@@ -11,7 +11,7 @@ import (
 
 func (s suite) coding() contracttest.Probe[tax.CodeQuery, tax.CodeCheck] {
 	return contracttest.Probe[tax.CodeQuery, tax.CodeCheck]{
-		Name: "code", Op: tax.OpCode, Absent: s.unserved(code),
+		Name: "code", Op: tax.OpCode, Absent: s.unserved(code), Boundless: true,
 		Good:  append([]tax.CodeQuery{s.Valid}, present(s.ValidSuperseded, s.Superseded, s.InvalidCode, s.Unclear)...),
 		Wrong: []tax.CodeQuery{{}},
 		Lie:   notState(tax.CodeValid),
@@ -39,7 +39,7 @@ func notState(want tax.CodeState) func(tax.CodeCheck) string {
 
 func (s suite) numbering() contracttest.Probe[tax.VATQuery, tax.VAT] {
 	p := contracttest.Probe[tax.VATQuery, tax.VAT]{
-		Name: "vat", Op: tax.OpVAT, Absent: s.unserved(vat), Wrong: []tax.VATQuery{{}},
+		Name: "vat", Op: tax.OpVAT, Absent: s.unserved(vat), Boundless: true, Wrong: []tax.VATQuery{{}},
 		Lie:  func(v tax.VAT) string { return misnumbered(s.Active, v) },
 		Same: sameVAT,
 	}
@@ -70,7 +70,7 @@ func (s suite) vatStories() []VATStory {
 
 func (s suite) declaring() contracttest.Probe[tax.IncomeQuery, tax.Income] {
 	p := contracttest.Probe[tax.IncomeQuery, tax.Income]{
-		Name: "income", Op: tax.OpIncome, Absent: s.unserved(income),
+		Name: "income", Op: tax.OpIncome, Absent: s.unserved(income), Boundless: true,
 		Wrong: []tax.IncomeQuery{
 			{},
 			{CodiceFiscale: s.Declared.Query.CodiceFiscale},

@@ -1,0 +1,270 @@
+package taxtest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
+	"raccordo/contracts/tax"
+)
+
+var today = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+
+// A mistake is one thing that a registry's adapter may get wrong. Each is the least that turns its case red.
+type mistake string
+
+const (
+	valid, replaced, superseded, invalid = "RSSMRA85T10A562S", "KMRRJN90C15Z222U", "RHMTNM96S47Z249R", "HSSHMD84A31Z336W"
+	unclear, brokenCode, unaskableCode   = "FOXLIX00E49Z210Q", "70000000011", "KMRRJN90C15Z22NJ"
+
+	active, ceased, suspended, unassigned = "12345678903", "01234567897", "02345678904", "06363391001"
+	group, member, timeless, odd          = "00743110157", "70000000029", "70000000037", "70000000045"
+	plain, brokenVAT, unaskableVAT        = "70000000052", "70000000060", "70000000078"
+
+	zero, loss, noTurnover, late      = "70000000086", "70000000094", "70000000102", "70000000110"
+	noneDeclared, brokenIncome, wrong = "RSSMRA85T10A56NH", "70000000011", "RSSMRAURTMLARSNL"
+)
+
+// A registry is an adapter and its far side in one, in memory. With no mistake it is right.
+type registry struct {
+	*contracttest.Memory
+	mistake mistake
+	log     *slog.Logger
+	asked   atomic.Int64
+}
+
+func (r *registry) wrong(m string) bool { return string(r.mistake) == m }
+
+func (r *registry) exchange(ctx context.Context, op *contracts.OpInfo) error {
+	return r.Call(ctx, op.Name, r.wrong)
+}
+
+func (r *registry) Bindings() []contracts.Binding {
+	return []contracts.Binding{
+		contracts.Bind(tax.OpCode, r.code),
+		contracts.Bind(tax.OpVAT, r.vat),
+		contracts.Bind(tax.OpIncome, nil, contracts.AsList(tax.OpIncome, 100, r.start, r.collect)),
+	}
+}
+
+func (r *registry) Close() error { return nil }
+
+func fails(kind contracts.Kind, op *contracts.OpInfo, code string) error {
+	return &contracts.Error{Kind: kind, System: "memory", Operation: op.Name, Code: code}
+}
+
+var states = map[string]tax.CodeState{
+	valid: tax.CodeValid, replaced: tax.CodeValidSuperseded, superseded: tax.CodeSuperseded, invalid: tax.CodeInvalid, unclear: tax.CodeUnclear,
+}
+
+func (r *registry) code(ctx context.Context, q tax.CodeQuery) (tax.CodeCheck, error) {
+	op, cf := tax.OpCode.OpInfo, q.CodiceFiscale.Reveal()
+	if cf == unaskableCode && !r.wrong("unaskable is an answer") {
+		return tax.CodeCheck{}, fails(contracts.Invalid, op, "400")
+	}
+	if err := r.exchange(ctx, op); err != nil {
+		if r.wrong("faults are invalid codes") {
+			return tax.CodeCheck{State: tax.CodeInvalid, Register: "MEMORY", AsOf: r.Now()}, nil
+		}
+		return tax.CodeCheck{}, err
+	}
+	if r.wrong("logs the subject") {
+		r.log.Info("code", "subject", cf)
+	}
+	if cf == brokenCode && !r.wrong("broken is an answer") {
+		return tax.CodeCheck{}, fails(contracts.Unavailable, op, "500")
+	}
+	n := r.asked.Add(1)
+	out := tax.CodeCheck{State: states[cf], Register: "MEMORY", AsOf: r.Now()}
+	if out.State == tax.CodeUnclear {
+		out.Text = contracts.NewPrivate("Codice fiscale sospeso in attesa di verifica")
+	}
+	switch {
+	case r.wrong("goes by the flag alone") && out.State == tax.CodeValidSuperseded:
+		out.State = tax.CodeValid
+	case r.wrong("goes by the flag alone") && (out.State == tax.CodeSuperseded || out.State == tax.CodeUnclear):
+		out.State, out.Text = tax.CodeInvalid, contracts.Private{}
+	case r.wrong("everything is invalid"), r.wrong("mixes subjects up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+		out.State, out.Text = tax.CodeInvalid, contracts.Private{}
+	case r.wrong("invalid is not found") && out.State == tax.CodeInvalid:
+		return out, fails(contracts.NotFound, op, "")
+	case r.wrong("forgets the words"):
+		out.Text = contracts.Private{}
+	case r.wrong("repeats the words"):
+		out.Text = contracts.NewPrivate("Codice fiscale valido")
+	case r.wrong("does not say when"):
+		out.AsOf = time.Time{}
+	case r.wrong("does not say who vouches"):
+		out.Register = ""
+	}
+	return out, nil
+}
+
+// number is what the registry holds of a partita IVA.
+func number(p string) tax.VAT {
+	v := tax.VAT{
+		Assigned: true, Status: tax.VATActive, Name: contracts.NewPrivate("Cantine " + p[5:]), Since: "2001-02-03", Register: "MEMORY",
+	}
+	switch p {
+	case ceased:
+		v.Status, v.Ceased = tax.VATCeased, "2020-05-06"
+	case suspended:
+		v.Status, v.Suspended = tax.VATSuspended, "2025-07-08"
+	case unassigned:
+		v = tax.VAT{Register: "MEMORY"}
+	case group:
+		v.Group = true
+	case member:
+		v.Member = &tax.Membership{Group: contracttest.Sure(contracts.ParsePartitaIVA(group)), Since: "2019-01-01"}
+	case timeless, plain:
+		v.Since = ""
+	case odd:
+		v.Status = ""
+	}
+	return v
+}
+
+func (r *registry) vat(ctx context.Context, q tax.VATQuery) (tax.VAT, error) {
+	op, p := tax.OpVAT.OpInfo, q.PartitaIVA.Reveal()
+	if p == unaskableVAT && !r.wrong("unaskable is an answer") {
+		return tax.VAT{}, fails(contracts.Invalid, op, "400")
+	}
+	if err := r.exchange(ctx, op); err != nil {
+		if r.wrong("faults are invalid codes") {
+			return tax.VAT{Register: "MEMORY", AsOf: r.Now()}, nil
+		}
+		return tax.VAT{}, err
+	}
+	if p == brokenVAT && !r.wrong("broken is an answer") {
+		return tax.VAT{}, fails(contracts.Malformed, op, "")
+	}
+	n := r.asked.Add(1)
+	v := number(p)
+	switch {
+	case r.wrong("assigned is active") && v.Assigned:
+		v.Status, v.Ceased, v.Suspended = tax.VATActive, "", ""
+	case r.wrong("unassigned is not found") && !v.Assigned:
+		return v, fails(contracts.NotFound, op, "")
+	case r.wrong("overlooks groups"):
+		v.Group, v.Member = false, nil
+	case r.wrong("tells days beyond all time") && v.Since == "":
+		v.Since = "1001-01-01"
+	case r.wrong("odd is ceased") && p == odd:
+		v.Status = tax.VATCeased
+	case r.wrong("forgets the name"), r.wrong("tires of a question") && n%2 == 0:
+		v.Name = contracts.Private{}
+	case r.wrong("mixes subjects up") && n%7 == 0:
+		v = number(ceased)
+	case r.wrong("everything is unassigned"):
+		v = number(unassigned)
+	case r.wrong("forgets the day") && p == plain:
+		v.Since = "2001-01-01"
+	}
+	v.AsOf = r.Now()
+	return v, nil
+}
+
+// declaration is what the registry holds of a taxpayer and a year.
+func declaration(cf string, year int) tax.Income {
+	out := tax.Income{Year: year, Income: tax.Euro(4_120_055), Turnover: tax.Euro(31_000_000), Presented: "2026-06-30", Register: "MEMORY"}
+	switch cf {
+	case zero:
+		out.Income = tax.Euro(0)
+	case loss:
+		out.Income = tax.Euro(-1_250_000)
+	case noTurnover:
+		out.Turnover = tax.Money{}
+	case late:
+		out.Income, out.Presented = tax.Euro(777_700), ""
+	}
+	if year == 2024 {
+		out.Income = tax.Euro(2_000_001)
+	}
+	return out
+}
+
+func (r *registry) start(ctx context.Context, qs []tax.IncomeQuery) ([]byte, error) {
+	if err := r.exchange(ctx, tax.OpIncome.OpInfo); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r.Now().Add(12 * time.Hour))
+}
+
+func (r *registry) collect(ctx context.Context, handle []byte, qs []tax.IncomeQuery) ([]contracts.Result[tax.Income], error) {
+	op := tax.OpIncome.OpInfo
+	var ready time.Time
+	if err := json.Unmarshal(handle, &ready); err != nil {
+		return nil, fails(contracts.Internal, op, "")
+	}
+	if wait := ready.Sub(r.Now()); wait > 0 {
+		return nil, &contracts.Error{Kind: contracts.Pending, System: "memory", Operation: op.Name, After: wait, Ticket: "lot"}
+	}
+	if err := r.exchange(ctx, op); err != nil {
+		return nil, err
+	}
+	if r.wrong("answers one at most") && len(qs) > 1 {
+		return nil, fails(contracts.Malformed, op, "")
+	}
+	out := make([]contracts.Result[tax.Income], len(qs))
+	for i, q := range qs {
+		out[i].Value, out[i].Err = r.declared(q)
+	}
+	switch {
+	case r.wrong("answers in its own order") && len(out) > 1:
+		slices.SortFunc(out, func(a, b contracts.Result[tax.Income]) int { return a.Value.Year - b.Value.Year })
+		slices.Reverse(out)
+	case r.wrong("swaps two") && len(out) > 1:
+		out[0], out[1] = out[1], out[0]
+	case r.wrong("one wrong code spoils the list") && len(out) > 1:
+		for i := range out {
+			out[i] = contracts.Result[tax.Income]{Err: fails(contracts.Invalid, op, "02")}
+		}
+	case r.wrong("a list of one is none") && len(out) == 1:
+		out[0] = contracts.Result[tax.Income]{Err: fails(contracts.NotFound, op, "")}
+	}
+	return out, nil
+}
+
+func (r *registry) declared(q tax.IncomeQuery) (tax.Income, error) {
+	op, cf, none := tax.OpIncome.OpInfo, q.CodiceFiscale.Reveal(), tax.Income{}
+	n := r.asked.Add(1)
+	switch {
+	case cf == wrong && !r.wrong("unaskable is an answer"):
+		return none, fails(contracts.Invalid, op, "XX01")
+	case cf == brokenIncome && !r.wrong("broken is an answer"):
+		return none, fails(contracts.Unavailable, op, "XX03")
+	case cf == noneDeclared, cf == wrong, cf == brokenIncome:
+		if !r.wrong("none declared is zero") {
+			return none, fails(contracts.NotFound, op, "XX05")
+		}
+		return tax.Income{Year: q.Year, Income: tax.Euro(0), Register: "MEMORY", AsOf: r.Now()}, nil
+	}
+	out := declaration(cf, q.Year)
+	out.AsOf = r.Now()
+	switch {
+	case r.wrong("any year will do"):
+		out = declaration(cf, 2025)
+		out.Year, out.AsOf = q.Year, r.Now()
+	case r.wrong("another's income"), r.wrong("mixes subjects up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+		out.Income = tax.Euro(1_234_567)
+	case r.wrong("zero is nothing") && out.Income == tax.Euro(0):
+		out.Income = tax.Money{}
+	case r.wrong("loses the sign"):
+		if cents, _ := out.Income.Cents(); cents < 0 {
+			out.Income = tax.Euro(-cents)
+		}
+	case r.wrong("no turnover is zero") && out.Turnover.IsZero():
+		out.Turnover = tax.Euro(0)
+	case r.wrong("forgets the day") && out.Presented == "":
+		out.Presented = "9999-12-31"
+	case r.wrong("shows the amount"):
+		r.log.Info(fmt.Sprint("income ", contracttest.Sure(out.Income.MarshalText())))
+	}
+	return out, nil
+}
