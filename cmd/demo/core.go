@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,34 +20,52 @@ import (
 	"raccordo/hub"
 )
 
-// A core plays the case-management core: it takes the list in, asks for each employer's digital domicile, sends the
-// activation code there, and hears of the receipts as events. Core teams copy this file: everything goes by ticket under
-// a key derived from the row, so that it may be done again from the beginning at any time without harm.
+// A core plays the case-management core. It takes the list in, checks each employer while they wait, sends the activation
+// code to the digital domicile of who passes, and hears of late answers and of receipts as events. Core teams copy this
+// file: whatever must not be lost goes by ticket under a key derived from the row, so that it may be done again from the
+// beginning at any time without harm.
+//
+// One goroutine works; only the checks of employers who wait at the same time run side by side.
 type core struct {
-	hub    *hub.Hub
-	list   *input.Reader
-	seed   uint64
-	now    func() time.Time
-	tick   func()       // hears of each row that is read
-	read   bool         // the list was read to its end
-	cut    *input.Error // why it could not be
-	seen   uint64       // the last event it has acknowledged
-	heard  uint64       // the last event it has read
-	moved  []*row       // rows that those events move, in the list's order
-	again  []question   // what the hub had no room for
-	resume time.Time    // when it said to come back
-	served time.Time    // when the hub last had room, in real time
+	hub     *hub.Hub
+	checker *checker
+	list    *input.Reader
+	seed    uint64
+	now     func() time.Time
+	tick    func()       // hears of each row that is read
+	read    bool         // the list was read to its end
+	cut     *input.Error // why it could not be
+	arrival time.Time    // when the next employers come
+	seen    uint64       // the last event it has acknowledged
+	heard   uint64       // the last event it has read
+	resume  time.Time    // when a hub that has no room said to come back
+	served  time.Time    // when the hub last had room, in real time
 
-	mu      sync.Mutex
 	rows    []*row
-	tickets map[string]*row // by id of the ticket whose end the row waits for
+	moves   []move          // what is to be done, in the list's order
+	debts   []debt          // tickets that the hub had no room for
+	tickets map[string]move // by id of the ticket whose end is waited for
 	left    int             // rows that may still change
+	awaited int             // late answers that may still come
+}
+
+// A move is one thing to be done about a row.
+type move struct {
+	*row
+	topic topic // whose late answer has come; empty: its message is to be sent, or was moved
+}
+
+// A debt is a question that is to be handed in as soon as the hub has room. The core keeps nobody's code longer than that.
+type debt struct {
+	*row
+	question
 }
 
 const (
 	service   = "core"
 	purpose   = "activation"
-	hands     = 64 // look-ups submitted at once: they share commits
+	together  = 16              // employers who come at the same time
+	between   = 3 * time.Second // from some to the next: registers answer so many questions a second and no more
 	eventPage = 500
 	respite   = time.Second     // the least time to leave a hub that has no room
 	patience  = 2 * time.Minute // with one that has none, in real time: it waits for a disk, not for a term
@@ -54,8 +73,8 @@ const (
 
 func newCore(h *hub.Hub, list *input.Reader, seed uint64, now func() time.Time) *core {
 	return &core{
-		hub: h, list: list, seed: seed, now: now, tick: func() {},
-		served: time.Now(), tickets: map[string]*row{},
+		hub: h, checker: newChecker(h, now), list: list, seed: seed, now: now, tick: func() {},
+		served: time.Now(), tickets: map[string]move{},
 	}
 }
 
@@ -66,65 +85,78 @@ func (c *core) caller(ctx context.Context, id string) context.Context {
 
 // due reports whether there is work now, and if not, when there will be by itself (zero: only once the hub has news).
 func (c *core) due(ctx context.Context) (work bool, next time.Time, err error) {
-	if c.resume.After(c.now()) {
+	if c.full() {
 		return false, c.resume, nil
 	}
-	if !c.read || len(c.again) > 0 || len(c.moved) > 0 {
+	if len(c.debts) > 0 || len(c.moves) > 0 {
 		return true, time.Time{}, nil
 	}
+	if !c.read {
+		next = c.arrival
+		if !next.After(c.now()) {
+			return true, time.Time{}, nil
+		}
+	}
 	events, err := c.hub.Feed().After(ctx, service, c.heard, 1)
-	return len(events) > 0, time.Time{}, err
+	return len(events) > 0, next, err
 }
 
 // work does what can be done now: it goes on with the list, and deals with what the hub has told.
 func (c *core) work(ctx context.Context) error {
-	if err := c.take(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{c.repay, c.take, c.hear} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	return c.hear(ctx)
+	return nil
 }
 
-// A question is a row with what is to be asked about it; the core keeps nobody's code longer than until it has asked.
-type question struct {
-	*row
-	query domicile.Query
-}
-
-// take goes on with the list until its end, or until the hub has no room. A row that is wrong is noted alone; a fatal
-// fault ends the list, and what was accepted before it goes on.
+// take checks the employers who come next, side by side, and goes by what was found, in the list's order. A row that is
+// wrong is noted alone; a fatal fault ends the list, and what was accepted before it goes on.
 func (c *core) take(ctx context.Context) error {
-	questions := make(chan question)
-	var wg sync.WaitGroup
-	for range hands {
-		wg.Go(func() {
-			for q := range questions {
-				c.ask(ctx, q)
-			}
-		})
+	if c.read || c.full() || c.arrival.After(c.now()) {
+		return nil
 	}
-	defer wg.Wait()
-	defer close(questions)
-	retry := c.again
-	c.again = nil
-	slices.SortFunc(retry, func(a, b question) int { return a.line - b.line })
-	for _, q := range retry {
-		questions <- q
+	type visit struct {
+		*row
+		asks input.Row
+		owed []question
 	}
-	for !c.read && ctx.Err() == nil && !c.full() {
+	var visits []visit
+	for len(visits) < together && !c.read && ctx.Err() == nil {
 		c.tick()
-		q, err := c.next()
+		one, asks, err := c.next()
 		if err != nil {
 			return err
 		}
-		if q.row != nil {
-			questions <- q
+		if one != nil {
+			visits = append(visits, visit{row: one, asks: asks})
 		}
 	}
-	return ctx.Err()
+	var side sync.WaitGroup
+	for i := range visits {
+		v := &visits[i]
+		side.Go(func() { v.facts, v.owed = c.checker.check(c.caller(ctx, v.id), v.asks) })
+	}
+	side.Wait()
+	if ctx.Err() != nil { // interrupted: nobody knows what a broken check means
+		for _, v := range visits {
+			v.facts = nil
+		}
+		return ctx.Err()
+	}
+	for _, v := range visits {
+		for _, q := range v.owed {
+			c.debts = append(c.debts, debt{v.row, q})
+		}
+		c.checked(v.row)
+	}
+	c.arrival = c.now().Add(between)
+	return nil
 }
 
-// next reads one row. It gives no question for a row about which nobody is asked.
-func (c *core) next() (q question, err error) {
+// next reads one row. It gives none where nobody is asked.
+func (c *core) next() (*row, input.Row, error) {
 	r, err := c.list.Next()
 	var fault *input.Error
 	switch {
@@ -136,43 +168,81 @@ func (c *core) next() (q question, err error) {
 		}
 		c.add(&row{line: fault.Line, outcome: invalid, reason: fault.Short(), detail: fault.Error()})
 	case err != nil:
-		return q, err
+		return nil, r, err
 	case r.Repeated: // two valid codes for one request must never exist
 		c.add(&row{id: r.ID, line: r.Line, capacity: r.Query.Capacity, outcome: repeated})
 	default:
 		one := &row{id: r.ID, line: r.Line, capacity: r.Query.Capacity, outcome: pending, reason: "nobody was asked yet", asked: c.now()}
 		c.add(one)
-		return question{one, r.Query}, nil
+		return one, r, nil
 	}
-	return q, nil
+	return nil, r, nil
 }
 
-// ask submits the look-up of a row.
-func (c *core) ask(ctx context.Context, q question) {
-	ctx = contracts.WithKey(c.caller(ctx, q.id), "domicile/"+q.id)
-	t, err := contracts.Submit(ctx, c.hub, domicile.OpLookup, q.query)
-	switch {
-	case err == nil:
-		c.await(q.row, t.ID, "the register has not answered yet")
-	case ctx.Err() != nil: // interrupted: the row stays as it is
-	case errors.Is(err, contracts.NotFound):
-		c.end(q.row, noDomicile, "no register holds employers in that capacity", err)
-	case c.postpone(err):
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.again = append(c.again, q)
-	default:
-		c.end(q.row, failed, whyNoAnswer(err), err)
+// checked goes by what a check found: late answers are waited for, and who passes is sent the code.
+func (c *core) checked(one *row) {
+	one.verdict = judge(one.facts)
+	for _, f := range one.facts {
+		if f.ticket != "" && !f.owed {
+			c.await(one, &f)
+		}
 	}
+	c.proceed(one)
+}
+
+// proceed decides what becomes of a row for which nothing was sent yet. A "no" stops it; a source that is down does not, as
+// long as it is known where to send to.
+func (c *core) proceed(one *row) {
+	if f := one.no(); f != nil {
+		c.end(one, checkFailed, f.text, nil)
+		return
+	}
+	switch f := one.fact(aboutDomicile); {
+	case f.known == holds:
+		one.reason = "the message waits for its turn"
+		c.moves = append(c.moves, move{row: one})
+	case f.known == against:
+		c.end(one, noDomicile, f.text, f.err)
+	case f.known == notYet && !f.over && f.ticket != "":
+		one.reason = "where to send to is not known yet: " + f.why
+	default:
+		c.end(one, failed, f.why, f.err)
+	}
+}
+
+// repay hands in the tickets for which the hub had no room.
+func (c *core) repay(ctx context.Context) error {
+	owed := c.debts
+	c.debts = nil
+	for i, d := range owed {
+		if c.full() || ctx.Err() != nil {
+			c.debts = append(c.debts, owed[i:]...)
+			break
+		}
+		f := d.row.fact(d.topic)
+		err := c.checker.promise(c.caller(ctx, d.id), d.id, d.question, f)
+		switch {
+		case f.owed && c.postpone(err):
+			c.debts = append(c.debts, d)
+			continue
+		case f.owed:
+			f.owed, f.ticket, f.why = false, "", whyNoAnswer(err)
+		case f.ticket != "":
+			c.await(d.row, f)
+			continue
+		}
+		if d.row.waits() {
+			c.proceed(d.row)
+		}
+	}
+	return ctx.Err()
 }
 
 // postpone reports whether a submission failed for want of room and is worth another try, and notes when. Nothing was
 // accepted, so nothing is doubled.
 func (c *core) postpone(err error) bool {
 	e := contracts.AsError(err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !e.Retryable() || time.Since(c.served) > patience {
+	if !e.Retryable() && e.Kind != contracts.Canceled || time.Since(c.served) > patience {
 		return false
 	}
 	c.resume = c.now().Add(max(e.After, respite))
@@ -180,34 +250,23 @@ func (c *core) postpone(err error) bool {
 }
 
 // full reports whether the hub has said to come back later.
-func (c *core) full() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.resume.After(c.now())
-}
+func (c *core) full() bool { return c.resume.After(c.now()) }
 
 // hear deals with the events since the last time. Rows move in the list's order, whatever the order of the events, and
 // events are acknowledged only when all that they move has moved.
 func (c *core) hear(ctx context.Context) error {
-	if len(c.moved) == 0 {
-		if err := c.listen(ctx); err != nil {
-			return err
-		}
+	if err := c.listen(ctx); err != nil {
+		return err
 	}
-	for len(c.moved) > 0 && !c.full() {
-		one := c.moved[0]
-		step := c.found
-		if one.message != "" {
-			step = c.refresh
-		}
-		if err := step(ctx, one); err != nil {
+	for len(c.moves) > 0 && !c.full() {
+		if err := c.step(ctx, c.moves[0]); err != nil {
 			return err
 		}
 		if !c.full() {
-			c.moved = c.moved[1:]
+			c.moves = c.moves[1:]
 		}
 	}
-	if len(c.moved) > 0 || c.heard == c.seen {
+	if len(c.moves) > 0 || c.heard == c.seen {
 		return nil
 	}
 	c.seen = c.heard
@@ -223,8 +282,8 @@ func (c *core) listen(ctx context.Context) error {
 		}
 		for _, e := range events {
 			// Receipts along the way need nothing of the core; the end of a ticket does.
-			if one := c.tickets[e.Ref]; one != nil && e.Kind == contracts.EventSettled {
-				c.moved = append(c.moved, one)
+			if m, ok := c.tickets[e.Ref]; ok && e.Kind == contracts.EventSettled {
+				c.moves = append(c.moves, m)
 			}
 			c.heard = e.Seq
 		}
@@ -232,34 +291,54 @@ func (c *core) listen(ctx context.Context) error {
 			break
 		}
 	}
-	slices.SortFunc(c.moved, func(a, b *row) int { return a.line - b.line })
-	c.moved = slices.Compact(c.moved)
+	slices.SortStableFunc(c.moves, func(a, b move) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(b.topic, a.topic)) // what is known counts before anything is sent
+	})
+	c.moves = slices.Compact(c.moves)
 	return nil
 }
 
-// found reads the answer of a look-up and, where there is an address, submits the message.
-func (c *core) found(ctx context.Context, one *row) error {
-	ctx = c.caller(ctx, one.id)
-	answer, err := contracts.Answer(ctx, c.hub, domicile.OpLookup, one.lookup)
+func (c *core) step(ctx context.Context, m move) error {
 	switch {
-	case ctx.Err() != nil:
+	case m.topic != "":
+		return c.learn(ctx, m.row, m.topic)
+	case m.message != "":
+		return c.refresh(ctx, m.row)
+	}
+	return c.send(ctx, m.row)
+}
+
+// learn takes a late answer in. Before the code was sent it counts as if it had come in time; after that it is told, and
+// people decide.
+func (c *core) learn(ctx context.Context, one *row, t topic) error {
+	ctx = c.caller(ctx, one.id)
+	f := one.fact(t)
+	m, err := answer(ctx, c.hub, t, f.ticket)
+	if ctx.Err() != nil {
 		return ctx.Err()
-	case errors.Is(err, contracts.NotFound):
-		c.end(one, noDomicile, "the register holds no digital domicile in that capacity", err)
-		return nil
-	case err == nil && len(answer.Domiciles) == 0:
-		err = &contracts.Error{Kind: contracts.Malformed, Operation: domicile.OpLookup.Name, Err: errors.New("an answer without an address")}
-		fallthrough
-	case err != nil:
-		c.end(one, failed, whyNoAnswer(err), err)
+	}
+	delete(c.tickets, f.ticket)
+	c.awaited--
+	f.learn(m, err)
+	f.over, f.late = true, f.known != notYet
+	if one.waits() {
+		c.proceed(one)
+	}
+	return nil
+}
+
+// send submits the message with the code to the address that the check, or its late answer, found.
+func (c *core) send(ctx context.Context, one *row) error {
+	if !one.waits() { // a late "no" came first
 		return nil
 	}
-	use := answer.Domiciles[0]
+	f := one.fact(aboutDomicile)
+	use := f.reach.Domiciles[0]
 	m := delivery.Message{
 		Sender: "centrale",
 		To: []delivery.Recipient{{
 			Address: use.Address,
-			Basis:   delivery.Basis{Kind: delivery.FromRegister, Register: use.Register, At: answer.AsOf},
+			Basis:   delivery.Basis{Kind: delivery.FromRegister, Register: use.Register, At: f.asOf},
 		}},
 		Subject: contracts.NewPrivate("Codice di attivazione - pratica " + one.id),
 		Text: contracts.NewPrivate("Il codice di attivazione per la pratica " + one.id + " è " + c.code(one.id) +
@@ -267,12 +346,15 @@ func (c *core) found(ctx context.Context, one *row) error {
 		Secret: true,
 	}
 	key := "code/" + one.id
-	ctx = contracts.WithKey(ctx, key)
-	_, err = contracts.Submit(ctx, c.hub, delivery.OpSend, m)
+	ctx = contracts.WithKey(c.caller(ctx, one.id), key)
+	_, err := contracts.Submit(ctx, c.hub, delivery.OpSend, m)
 	switch {
 	case err == nil, ctx.Err() != nil:
 		// The ticket's id is known beforehand: one whose submission was broken off is found again by finish.
-		c.await(one, contracts.TicketID(service, delivery.OpSend.Name, key), "the message waits for its turn")
+		one.message = contracts.TicketID(service, delivery.OpSend.Name, key)
+		c.tickets[one.message] = move{row: one}
+		c.served = time.Now()
+		f.reach = domicile.Answer{} // the core keeps nobody's address longer than it needs it
 	case c.postpone(err):
 	default:
 		c.end(one, failed, whyNotSent(err), err)
@@ -328,32 +410,20 @@ func (c *core) finish(ctx context.Context) error {
 	return nil
 }
 
+// await notes the ticket of a late answer.
+func (c *core) await(one *row, f *fact) {
+	c.tickets[f.ticket] = move{one, f.topic}
+	c.awaited++
+	c.served = time.Now()
+}
+
 func (c *core) add(one *row) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.rows = append(c.rows, one)
 	c.count(one)
 }
 
-// await notes the ticket whose end a row waits for.
-func (c *core) await(one *row, ticket, reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if one.lookup == "" {
-		one.lookup = ticket
-	} else {
-		delete(c.tickets, one.lookup)
-		one.message = ticket
-	}
-	one.reason = reason
-	c.tickets[ticket] = one
-	c.served = time.Now()
-}
-
 // end notes what became of a row, for the time being where that may change.
 func (c *core) end(one *row, o outcome, reason string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	one.outcome, one.reason, one.settled, one.detail = o, reason, c.now(), ""
 	if err != nil {
 		one.detail = err.Error()
@@ -361,7 +431,7 @@ func (c *core) end(one *row, o outcome, reason string, err error) {
 	c.count(one)
 }
 
-// count keeps the number of rows that may still change. The caller holds mu.
+// count keeps the number of rows that may still change.
 func (c *core) count(one *row) {
 	switch is := one.open(); {
 	case one.counted && !is:
@@ -372,18 +442,9 @@ func (c *core) count(one *row) {
 	one.counted = one.open()
 }
 
-// open counts the rows that may still change.
-func (c *core) open() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left
-}
-
-// taken counts the rows that were read.
-func (c *core) taken() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.rows)
+// over reports whether nothing can change any more: every row is settled, and every late answer has come.
+func (c *core) over() bool {
+	return c.read && c.left+c.awaited+len(c.debts)+len(c.moves) == 0
 }
 
 // unfinished reports whether a run that was broken off had not come to the row with that number.

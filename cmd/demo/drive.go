@@ -46,7 +46,7 @@ func (d *driver) run(ctx context.Context) error {
 			if work, resume, err = d.core.due(ctx); err != nil || work {
 				return // time does not go on before the core has done what it can
 			}
-			if over = d.core.open() == 0 && resume.IsZero() || !d.bench.Clock().Now().Before(d.horizon); !over {
+			if over = d.core.over() || !d.bench.Clock().Now().Before(d.horizon); !over {
 				d.jump(next, resume)
 			}
 		})

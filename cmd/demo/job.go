@@ -13,6 +13,8 @@ import (
 	"raccordo/adapters"
 	"raccordo/cmd/demo/audit"
 	"raccordo/cmd/demo/input"
+	"raccordo/contracts"
+	"raccordo/contracts/domicile"
 	"raccordo/hub"
 	"raccordo/mocks"
 	"raccordo/mocks/lab"
@@ -83,10 +85,12 @@ func (j *job) open(ctx context.Context, rows *input.Reader, errOut io.Writer) (e
 	if err := j.bench.Attach(mocks.All()...); err != nil {
 		return err
 	}
-	if j.hub, err = openHub(ctx, j.bench, j.dir); err != nil {
+	var cfg *hub.Config
+	if j.hub, cfg, err = openHub(ctx, j.bench, j.dir); err != nil {
 		return err
 	}
 	j.core = newCore(j.hub, rows, j.opt.seed, j.bench.Clock().Now)
+	j.core.checker.serves, j.core.checker.slow = served(j.hub), unhurried(cfg)
 	j.show = newProgress(errOut, j.core, j.bench, j.opt.json)
 	j.core.tick = j.show.tick
 	if j.opt.probe != nil {
@@ -126,6 +130,7 @@ func (j *job) play(ctx context.Context) error {
 	d := &driver{hub: j.hub, bench: j.bench, core: j.core, horizon: start.Add(horizon), tick: j.show.tick}
 	err := d.run(run)
 	j.show.clear()
+	j.core.checker.wait()
 	rest()
 	if werr := <-worked; werr != nil {
 		return fmt.Errorf("the hub stopped working: %w", werr)
@@ -200,27 +205,65 @@ func readList(f *os.File) (*input.Reader, error) {
 	return input.NewReader(f)
 }
 
-func openHub(ctx context.Context, bench *lab.Bench, dir string) (*hub.Hub, error) {
+func openHub(ctx context.Context, bench *lab.Bench, dir string) (*hub.Hub, *hub.Config, error) {
 	text, err := mocks.Configuration(bench, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// Receipts carry their own instants: reading the mailbox every five minutes costs 72 virtual hours a fifth of the
 	// log-ins, and no row a second.
 	const kind = "    kind: pec\n"
 	if !strings.Contains(string(text), kind) {
-		return nil, errors.New("the mocks' configuration has no PEC adapter")
+		return nil, nil, errors.New("the mocks' configuration has no PEC adapter")
 	}
 	yaml := strings.Replace(string(text), kind, kind+"    poll: 5m\n", 1)
 	file := filepath.Join(dir, "hub.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cfg, err := hub.Load(file, adapters.Kinds())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return hub.Open(ctx, cfg, adapters.Kinds(), hub.Options{Clock: bench.Clock()})
+	h, err := hub.Open(ctx, cfg, adapters.Kinds(), hub.Options{Clock: bench.Clock()})
+	return h, cfg, err
+}
+
+// served tells which operations have a source.
+func served(h *hub.Hub) func(op string) bool {
+	has := map[string]bool{}
+	for _, op := range h.Ops() {
+		has[op.Name] = true
+	}
+	return func(op string) bool { return has[op] }
+}
+
+// unhurried tells which questions nobody waits for: those about income, and those about the domiciles of a capacity whose
+// register answers in lists. Core teams know the latter from what "hub check" says of their hub.
+func unhurried(cfg *hub.Config) func(question) bool {
+	lists := map[string]bool{}
+	for _, capacity := range []domicile.Capacity{domicile.Enterprise, domicile.Body, domicile.Person, domicile.Professional} {
+		lists[string(capacity)] = inLists(cfg, string(capacity))
+	}
+	return func(q question) bool {
+		return q.topic == aboutIncome || q.topic == aboutDomicile && lists[q.class]
+	}
+}
+
+// inLists reports whether the first register on the route of domiciles that holds a capacity answers in lists.
+func inLists(cfg *hub.Config, capacity string) bool {
+	for _, name := range cfg.Routes["domicile"] {
+		pacer, ok := cfg.Adapters[name].Config.(contracts.Pacer)
+		if !ok {
+			return false
+		}
+		for _, p := range pacer.Paces() {
+			if p.Op == domicile.OpLookup.OpInfo && p.For == capacity {
+				return !p.AtOnce
+			}
+		}
+	}
+	return false
 }
 
 // judge reads the list again and compares it with what the provider took.

@@ -32,8 +32,8 @@ func (p *progress) tick() {
 	}
 	p.last = time.Now()
 	virtual := p.bench.Clock().Now().Sub(start).Truncate(time.Minute)
-	taken := p.core.taken()
-	fmt.Fprintf(p.w, "\r\x1b[K%d rows read, %d settled; %s of %s of virtual time", taken, taken-p.core.open(), hours(virtual), hours(horizon))
+	taken := len(p.core.rows)
+	fmt.Fprintf(p.w, "\r\x1b[K%d rows read, %d settled; %s of %s of virtual time", taken, taken-p.core.left, hours(virtual), hours(horizon))
 }
 
 // clear leaves an empty line for what comes next.

@@ -16,9 +16,17 @@ import (
 
 // A summary is what a run came to; -json prints it as it is.
 type summary struct {
-	Rows       int `json:"rows"`
-	Invalid    int `json:"invalid"`
-	Repeated   int `json:"repeated"`
+	Rows     int `json:"rows"`
+	Invalid  int `json:"invalid"`
+	Repeated int `json:"repeated"`
+	// Checked counts employers who were checked, whatever came of it; CheckFailed those who got no code for it.
+	Checked     int `json:"checked"`
+	CheckFailed int `json:"check_failed"`
+	// CheckIncomplete counts checks in which something was not known in time; they stop nobody.
+	CheckIncomplete int `json:"check_incomplete"`
+	// LateFacts counts answers that came after their check: those that take days by nature, and those of sources that did
+	// not answer in time.
+	LateFacts  int `json:"late_facts"`
 	NoDomicile int `json:"no_domicile"`
 	Sent       int `json:"sent"`
 	Accepted   int `json:"accepted"`
@@ -55,12 +63,23 @@ func (j *job) summarise(ctx context.Context, found audit.Report) *summary {
 		UpstreamCalls: j.bench.Counts(), found: found, rows: rows, virtual: j.bench.Clock().Now().Sub(start),
 	}
 	count := map[outcome]*int{
-		invalid: &s.Invalid, repeated: &s.Repeated, noDomicile: &s.NoDomicile, delivered: &s.Delivered,
+		invalid: &s.Invalid, repeated: &s.Repeated, checkFailed: &s.CheckFailed, noDomicile: &s.NoDomicile, delivered: &s.Delivered,
 		failed: &s.Failed, uncertain: &s.Uncertain, pending: &s.Pending,
 	}
 	var enterprises, persons []time.Duration
 	for _, one := range rows {
 		*count[one.outcome]++
+		if len(one.facts) > 0 {
+			s.Checked++
+		}
+		if one.verdict == incomplete {
+			s.CheckIncomplete++
+		}
+		for i := range one.facts {
+			if one.facts[i].late {
+				s.LateFacts++
+			}
+		}
 		if one.sent() {
 			s.Sent++
 		}
@@ -112,6 +131,7 @@ func (s *summary) lines() []line {
 	return []line{
 		{"delivered", s.Delivered, sent, delivered},
 		{"failed", s.Failed, "no code was delivered", failed},
+		{"check failed", s.CheckFailed, "a register says with authority that something is not as declared: no code", checkFailed},
 		{"no domicile", s.NoDomicile, "the register has no address: the employer must elect one first", noDomicile},
 		{"pending", s.Pending, "waits for an answer or a receipt that may still come", pending},
 		{"uncertain", s.Uncertain, "nobody knows whether the message left; it is not sent again", uncertain},
@@ -135,6 +155,7 @@ func (s *summary) print(w io.Writer, verbose bool) {
 			s.reasons(w, l, verbose)
 		}
 	}
+	s.checks(w, verbose)
 	fmt.Fprintf(w, "\nMessages: %d sent, %d accepted, %d delivered. Median wait for a code: %s an enterprise, %s a person.\n",
 		s.Sent, s.Accepted, s.Delivered, span(s.AccessToCode.Enterprise), span(s.AccessToCode.Person))
 	fmt.Fprintln(w, "\nWhat the suppliers saw:")
@@ -207,6 +228,13 @@ func (s *summary) reasons(w io.Writer, l line, verbose bool) {
 	if more := len(all) - shownReasons; more > 0 {
 		fmt.Fprintf(w, "        … and %d other reasons\n", more)
 	}
+}
+
+// sortedByCount lists the keys, the most frequent first.
+func sortedByCount(count map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(count), func(a, b string) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	})
 }
 
 func span(seconds float64) string {

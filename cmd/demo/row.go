@@ -16,13 +16,14 @@ import (
 type outcome string
 
 const (
-	pending    outcome = "pending"
-	invalid    outcome = "invalid"
-	repeated   outcome = "repeated"
-	noDomicile outcome = "no_domicile"
-	delivered  outcome = "delivered"
-	failed     outcome = "failed"
-	uncertain  outcome = "uncertain"
+	pending     outcome = "pending"
+	invalid     outcome = "invalid"
+	repeated    outcome = "repeated"
+	checkFailed outcome = "check_failed"
+	noDomicile  outcome = "no_domicile"
+	delivered   outcome = "delivered"
+	failed      outcome = "failed"
+	uncertain   outcome = "uncertain"
 )
 
 // A row is one employer's request and where it stands.
@@ -35,10 +36,36 @@ type row struct {
 	detail   string             // the error as the hub, or the list's reader, gave it
 	asked    time.Time          // when the employer asked for the code
 	settled  time.Time          // when the core heard of it
-	lookup   string             // ticket
+	facts    []fact             // what the check found, and what came late; empty: there was none
+	verdict  verdict            // of the check, when the employer was told
 	message  string             // ticket
 	dispatch *delivery.Dispatch // nil: nobody took the message yet
 	counted  bool               // among those that may still change
+}
+
+// fact gives what is known on a topic; nil where it was not asked about.
+func (one *row) fact(t topic) *fact {
+	for i := range one.facts {
+		if one.facts[i].topic == t {
+			return &one.facts[i]
+		}
+	}
+	return nil
+}
+
+// no gives the first fact by which a register refuses the employer, or nil.
+func (one *row) no() *fact {
+	for i := range one.facts {
+		if f := &one.facts[i]; f.known == against && f.topic.decides() {
+			return f
+		}
+	}
+	return nil
+}
+
+// waits reports whether nothing was decided or sent yet.
+func (one *row) waits() bool {
+	return one.outcome == pending && one.message == "" && len(one.facts) > 0
 }
 
 // describe names a row for a person: its number and line, never its subject.
@@ -154,6 +181,9 @@ func whyNoAnswer(err error) string {
 	e := contracts.AsError(err)
 	if e.Code == "INAD_CF_OMOCODICO" {
 		return withCode("INAD cannot be asked about an omocodic code, so nobody knows", e.Code)
+	}
+	if e.Kind == contracts.Canceled { // whoever noticed first
+		return "no answer in time"
 	}
 	if e.System == "hub" && e.Retryable() {
 		return withCode("the hub had no room for the question", e.Code)
