@@ -185,11 +185,16 @@ func activitiesOf(name string, n int) []activity {
 
 func towns() []seat {
 	return []seat{
-		{Comune: "ROMA", Province: "RM", CAP: "00184"}, {Comune: "MILANO", Province: "MI", CAP: "20121"},
-		{Comune: "NAPOLI", Province: "NA", CAP: "80133"}, {Comune: "TORINO", Province: "TO", CAP: "10121"},
-		{Comune: "BARI", Province: "BA", CAP: "70121"}, {Comune: "VERONA", Province: "VR", CAP: "37121"},
-		{Comune: "FOGGIA", Province: "FG", CAP: "71121"}, {Comune: "LATINA", Province: "LT", CAP: "04100"},
-		{Comune: "RAGUSA", Province: "RG", CAP: "97100"}, {Comune: "CUNEO", Province: "CN", CAP: "12100"},
+		{Comune: "ROMA", Province: "RM", CAP: "00184"},
+		{Comune: "MILANO", Province: "MI", CAP: "20121"},
+		{Comune: "NAPOLI", Province: "NA", CAP: "80133"},
+		{Comune: "TORINO", Province: "TO", CAP: "10121"},
+		{Comune: "BARI", Province: "BA", CAP: "70121"},
+		{Comune: "VERONA", Province: "VR", CAP: "37121"},
+		{Comune: "FOGGIA", Province: "FG", CAP: "71121"},
+		{Comune: "LATINA", Province: "LT", CAP: "04100"},
+		{Comune: "RAGUSA", Province: "RG", CAP: "97100"},
+		{Comune: "CUNEO", Province: "CN", CAP: "12100"},
 		{Comune: "FORLI'", Province: "FC", CAP: "47121"},
 	}
 }
