@@ -5,14 +5,16 @@ import (
 	"raccordo/adapters/inad"
 	"raccordo/adapters/inipec"
 	"raccordo/adapters/pec"
+	"raccordo/adapters/registroimprese"
 	"raccordo/contracts"
 )
 
 // Kinds lists the adapters by the name that stands in the configuration's "kind".
 func Kinds() contracts.Kinds {
 	return contracts.Kinds{
-		"inad":   inad.Default,
-		"inipec": inipec.Default,
-		"pec":    pec.Default,
+		"inad":            inad.Default,
+		"inipec":          inipec.Default,
+		"pec":             pec.Default,
+		"registroimprese": registroimprese.Default,
 	}
 }

@@ -82,7 +82,7 @@ func TestEveryFaultIsNamedWithLineAndPath(t *testing.T) {
 		{"an empty route", "delivery: [pec]", "delivery: []", "delivery: []", "routes.delivery", "name at least one"},
 		{"an instance twice in a route", "domicile: [inipec, inad]", "domicile: [inad, inad]", "[inad, inad]", "routes.domicile[1]", "stands twice"},
 		{"a route to one that does not serve the need", "delivery: [pec]", "delivery: [inad]", "delivery: [inad]", "routes.delivery[0]", "kind inad does not serve delivery"},
-		{"an operation that nothing binds", `"delivery.send"]`, `"delivery.sned"]`, "sned", "api.callers.sportello-unico.operations[1]", "no configured adapter binds"},
+		{"an operation that nothing binds", `"delivery.send"]`, `"delivery.sned"]`, "sned", "api.callers.sportello-unico.operations[2]", "no configured adapter binds"},
 		{
 			"an answer kept of what writes", "    policy:\n      limit: {places: 4,", "    policy:\n      share: {keep: {delivery.send: 1m}}\n      limit: {places: 4,",
 			"keep:", "adapters.inipec.policy.share.keep.delivery.send", "want an operation that reads",
