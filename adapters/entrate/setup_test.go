@@ -126,8 +126,11 @@ func (f *agency) issueFor(audience any) {
 }
 
 func voucherFor(audience any) string {
-	payload := contracttest.Sure(json.Marshal(map[string]any{"aud": audience}))
-	return "e30." + base64.RawURLEncoding.EncodeToString(payload) + ".c2ln"
+	return jwtWith(string(contracttest.Sure(json.Marshal(map[string]any{"aud": audience}))))
+}
+
+func jwtWith(payload string) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2ln"
 }
 
 // saying answers 200 with a JSON body.
