@@ -59,6 +59,8 @@ type Config struct {
 	Routes map[string][]string `yaml:"routes"`
 	// Metrics is where Prometheus may read, besides the operators' socket.
 	Metrics MetricsConfig `yaml:"metrics"`
+	// Warnings are what an operator should know of a configuration that is not wrong, in the order of its lines.
+	Warnings Findings `yaml:"-"`
 }
 
 // A Listen is where the HTTP API is served.
@@ -132,6 +134,7 @@ func parseConfig(path string, data []byte, kinds contracts.Kinds) (*Config, erro
 	if len(d.found) > 0 {
 		return nil, d.findings()
 	}
+	c.warn(d)
 	if c.Secrets == "" {
 		c.Secrets = filepath.Dir(path)
 	}

@@ -19,8 +19,8 @@ import (
 	"raccordo/contracts"
 )
 
-// A Finding is one thing wrong with a configuration file, with its place. It never quotes a value, which may be a secret
-// in the wrong place.
+// A Finding is one thing wrong with a configuration file, or worth a warning, with its place. It never quotes a value,
+// which may be a secret in the wrong place.
 type Finding struct {
 	File string
 	Line int    // from 1; the nearest parent's where the key itself is missing

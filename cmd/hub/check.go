@@ -24,6 +24,7 @@ type checkReport struct {
 	File     string        `json:"file"`
 	OK       bool          `json:"ok"`
 	Findings []jsonFinding `json:"findings"`
+	Warnings []jsonFinding `json:"warnings"` // what an operator should know of a file without faults; it is OK all the same
 	Live     []jsonHealth  `json:"live,omitempty"`
 }
 
@@ -41,18 +42,19 @@ type jsonHealth struct {
 }
 
 func (c checkCmd) Run(s *session) error {
-	report := checkReport{File: c.File, OK: true, Findings: []jsonFinding{}}
+	report := checkReport{File: c.File, OK: true, Findings: []jsonFinding{}, Warnings: []jsonFinding{}}
 	cfg, err := hub.Load(c.File, adapters.Kinds())
 	var findings hub.Findings
 	switch {
 	case errors.As(err, &findings):
 		report.OK = false
-		for _, f := range findings {
-			report.Findings = append(report.Findings, jsonFinding{Line: f.Line, Path: f.Path, Text: f.Text})
-		}
+		report.Findings = asJSON(findings)
 	case err != nil:
 		return err
-	case c.Live:
+	default:
+		report.Warnings = asJSON(cfg.Warnings)
+	}
+	if c.Live && cfg != nil {
 		report.Live = c.live(s.ctx, cfg)
 		for _, one := range report.Live {
 			report.OK = report.OK && one.State != "fails"
@@ -72,6 +74,14 @@ func (c checkCmd) Run(s *session) error {
 		return exit{statusSilent, errors.New("not every supplier answers")}
 	}
 	return nil
+}
+
+func asJSON(findings hub.Findings) []jsonFinding {
+	out := make([]jsonFinding, len(findings))
+	for i, f := range findings {
+		out[i] = jsonFinding{Line: f.Line, Path: f.Path, Text: f.Text}
+	}
+	return out
 }
 
 func (c checkCmd) live(ctx context.Context, cfg *hub.Config) []jsonHealth {
@@ -95,6 +105,9 @@ func (c checkCmd) print(s *session, report checkReport, findings hub.Findings) {
 	}
 	if len(findings) > 0 {
 		return
+	}
+	for _, w := range report.Warnings {
+		fmt.Fprintf(s.out, "%s:%d: warning: %s: %s\n", c.File, w.Line, w.Path, w.Text)
 	}
 	fmt.Fprintf(s.out, "%s: no faults\n", c.File)
 	if len(report.Live) == 0 {

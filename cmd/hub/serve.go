@@ -30,7 +30,11 @@ func (c serveCmd) Run(s *session) (err error) {
 		return err
 	}
 	handler := c.handler(s.errOut)
-	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: slog.New(handler), Recovered: c.Recovered, Anchor: anchorMessage})
+	log := slog.New(handler)
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration: worth a look", "file", w.File, "line", w.Line, "path", w.Path, "why", w.Text)
+	}
+	h, err := hub.Open(s.ctx, cfg, adapters.Kinds(), hub.Options{Log: log, Recovered: c.Recovered, Anchor: anchorMessage})
 	if err != nil {
 		if s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // told to stop before it served: nothing was begun
