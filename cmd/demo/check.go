@@ -165,6 +165,9 @@ func (f *fact) learn(m meaning, err error) {
 	switch {
 	case err == nil:
 		f.known, f.meaning = knowledgeOf(m.finding), m
+		if f.known == against && m.register == "" { // nobody's "no" is none
+			f.known, f.why = cannotTell, "an answer that no register vouches for"
+		}
 		return
 	case errors.Is(err, contracts.NotFound) && f.none != "":
 		f.known, f.text = against, f.none
