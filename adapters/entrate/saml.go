@@ -35,10 +35,10 @@ import (
 type SAML struct {
 	// Issuer is the identity provider's name that was agreed with the Agenzia.
 	Issuer string `yaml:"issuer"`
-	// Ente is the administration's own codice fiscale, of 11 digits.
-	Ente string `yaml:"ente"`
-	// Ufficio is the three characters that the Agenzia gave the office which asks.
-	Ufficio string `yaml:"ufficio"`
+	// Body is the administration's own codice fiscale, of 11 digits.
+	Body string `yaml:"body"`
+	// Office is the three characters that the Agenzia gave the office which asks.
+	Office string `yaml:"office"`
 	// Key is the private RSA key, in PEM, of Certificate.
 	Key contracts.Secret `yaml:"key"`
 	// Certificate is the path of the PEM file of the signer's certificate, registered with the Agenzia.
@@ -71,11 +71,11 @@ func (s *SAML) validate(path string) error {
 	if !plain(s.Issuer) || len(s.Issuer) > 200 {
 		fault("issuer", "want the name of the identity provider that was agreed, at most 200 characters")
 	}
-	if code, err := contracts.ParseCodiceFiscale(s.Ente); err != nil || code.Person() {
-		fault("ente", "want the administration's own codice fiscale, of 11 digits, in quotes")
+	if code, err := contracts.ParseCodiceFiscale(s.Body); err != nil || code.Person() {
+		fault("body", "want the administration's own codice fiscale, of 11 digits, in quotes")
 	}
-	if !plain(s.Ufficio) || len(s.Ufficio) != 3 {
-		fault("ufficio", "want the three characters that the Agenzia gave the office, in quotes")
+	if !plain(s.Office) || len(s.Office) != 3 {
+		fault("office", "want the three characters that the Agenzia gave the office, in quotes")
 	}
 	if s.Certificate == "" {
 		fault("certificate", "want the path of a PEM file")
@@ -138,7 +138,7 @@ func newAsserter(ctx context.Context, s SAML, path string, env contracts.Env) (*
 		return nil, contracts.Faultf(path+".certificate", "%v", err)
 	}
 	return &asserter{
-		issuer: escape(s.Issuer), subject: escape(s.Ente + "/" + s.Ufficio), ip: escape(s.IP), life: s.Life,
+		issuer: escape(s.Issuer), subject: escape(s.Body + "/" + s.Office), ip: escape(s.IP), life: s.Life,
 		key: key, keyInfo: keyInfo(leaf, issuer), clock: env.Clock,
 	}, nil
 }

@@ -53,7 +53,7 @@ func identity(t testing.TB) SAML {
 	}
 	der := contracttest.Sure(x509.CreateCertificate(rand.Reader, leaf, issuer, signerKey().Public(), signerKey()))
 	s := defaultSAML()
-	s.Issuer, s.Ente, s.Ufficio, s.IP = "prova & collaudo", "80012345676", "R01", "192.0.2.7"
+	s.Issuer, s.Body, s.Office, s.IP = "prova & collaudo", "80012345676", "R01", "192.0.2.7"
 	s.Certificate = write("cert.pem", "CERTIFICATE", der)
 	s.Key = contracts.Secret("secret://file/" + write("key.pem", "PRIVATE KEY", contracttest.Sure(x509.MarshalPKCS8PrivateKey(signerKey()))))
 	return s
@@ -293,9 +293,9 @@ func TestIssuerNamesAreWrittenByRFC1779(t *testing.T) {
 
 func TestTheSAMLSectionNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	bad := SAML{Issuer: " x", Ente: "RSSMRA85T10A562S", Ufficio: "R1", Key: "inline", Certificate: "/nowhere", IP: "host", Life: time.Hour}
+	bad := SAML{Issuer: " x", Body: "RSSMRA85T10A562S", Office: "R1", Key: "inline", Certificate: "/nowhere", IP: "host", Life: time.Hour}
 	err := bad.validate("redditi.saml")
-	for _, field := range []string{"issuer", "ente", "ufficio", "key", "certificate", "ip", "life"} {
+	for _, field := range []string{"issuer", "body", "office", "key", "certificate", "ip", "life"} {
 		if err == nil || !strings.Contains(err.Error(), "redditi.saml."+field+": ") {
 			t.Errorf("no fault at %s in %v", field, err)
 		}
