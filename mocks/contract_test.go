@@ -25,7 +25,7 @@ import (
 type front struct {
 	mock      string
 	ours      string
-	published []string // below the reference folder
+	published []string // below the reference folder; none: modelled
 
 	// apart are "METHOD path [status]" on which our description and the published ones differ, with the reason.
 	apart map[string]string
@@ -73,6 +73,43 @@ func fronts() []front {
 				"attestation refuse": "no published file",
 			},
 		},
+		{
+			mock: "registroimprese over wspa", ours: "registroimprese/spec/wspa.yaml", published: []string{
+				"inipec/infocamere-combined-client.yaml", // of the check of one representative, a client's file alone
+				"inipec/wspa-authentication.yaml",
+				"registro-imprese/derived/Sede.anyof.json", "registro-imprese/derived/LrElenco.anyof.json",
+			},
+			apart: map[string]string{
+				"POST /richiestaElencoPec":                       "INI-PEC's, in the client's file",
+				"GET /getElencoPec/{identificativoRichiesta}":    "INI-PEC's, in the client's file",
+				"GET /legaleRappresentante/{cfPersona} 400":      "the client's file has what the client handles",
+				"GET /legaleRappresentante/{cfPersona} 404":      "the client's file has what the client handles",
+				"GET /legaleRappresentante/{cfPersona} 503":      "the client's file has what the client handles",
+				"POST /authentication 503":                       "the service levels foresee hours of maintenance, which no file tells",
+				"POST /sede/{cf} 429":                            "quotas are in the agreement, their answer is assumed",
+				"GET /esistenzari/{cf} 429":                      "quotas are in the agreement, their answer is assumed",
+				"GET /legaleRappresentante/{cfPersona} 429":      "quotas are in the agreement, their answer is assumed",
+				"GET /listaLegaleRappresentante/{cfPersona} 429": "quotas are in the agreement, their answer is assumed",
+			},
+			deviates: map[string]string{
+				"login":                              "by the manual the token is plain text; the file says JSON",
+				"represents body-with-domicile":      "nobody found: the client's file demands the members of an outcome",
+				"represents personal-domicile":       "nobody found: the client's file demands the members of an outcome",
+				"represents ri-unknown":              "nobody found: the client's file demands the members of an outcome",
+				"represents ri-exists-false":         "nobody found: the client's file demands the members of an outcome",
+				"represents ri-represents-not-found": "nobody found: the client's file demands the members of an outcome",
+				"represents ri-error-inside":         "a failure inside a 200: the client's file demands the members of an outcome",
+				"represents ri-misrouted":            "the client's file has no 404",
+				"represents ri-busy":                 "the client's file has no 503",
+				"represents 503":                     "the client's file has no 503",
+				"represents of a code that is none":  "the client's file has no 400",
+				"represents throttled":               "no file has a 429",
+				"represented throttled":              "no file has a 429",
+				"seat throttled":                     "no file has a 429",
+				"existence throttled":                "no file has a 429",
+			},
+		},
+		{mock: "registroimprese over pdnd", ours: "registroimprese/spec/ri-pdnd.yaml"}, // modelled
 	}
 }
 
@@ -123,6 +160,9 @@ func operations(doc *openapi3.T) []string {
 func TestOurDescriptionsAgreeWithThePublished(t *testing.T) {
 	t.Parallel()
 	for _, f := range fronts() {
+		if len(f.published) == 0 {
+			continue
+		}
 		t.Run(f.mock, func(t *testing.T) {
 			t.Parallel()
 			var published []string
@@ -195,6 +235,9 @@ func TestAnswersAreValidByThePublishedContracts(t *testing.T) {
 	}
 	taken := drive(t)
 	for _, f := range fronts() {
+		if len(f.published) == 0 {
+			continue
+		}
 		var judges []judge
 		for _, name := range f.published {
 			judges = append(judges, newJudge(t, reference(t, name)))
@@ -229,7 +272,7 @@ type judge struct {
 
 func newJudge(t *testing.T, file string) judge {
 	t.Helper()
-	router, err := legacy.NewRouter(load(t, file), openapi3.DisableExamplesValidation())
+	router, err := legacy.NewRouter(load(t, file), openapi3.DisableExamplesValidation(), openapi3.AllowExtraSiblingFields("example"))
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}

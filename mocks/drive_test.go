@@ -14,19 +14,24 @@ import (
 	"raccordo/mocks/inipec"
 	"raccordo/mocks/lab"
 	"raccordo/mocks/pdnd"
+	"raccordo/mocks/registroimprese"
 )
 
 // drive makes every mock give every kind of answer it has, and returns the exchanges by mock.
 func drive(t *testing.T) map[string][]taken {
 	t.Helper()
-	p, i, c := pdnd.New(), inad.New(), inipec.New()
-	b := lab.Start(t, p, i, c)
+	p, i, c, r := pdnd.New(), inad.New(), inipec.New(), registroimprese.New()
+	b := lab.Start(t, p, i, c, r)
 	client := b.Client(t)
-	to := func(mock string) *taker { return &taker{t: t, base: b.URL(mock), http: client} }
+	at := func(base string) *taker { return &taker{t: t, base: base, http: client} }
+	to := func(mock string) *taker { return at(b.URL(mock)) }
 	return map[string][]taken{
 		"pdnd":   drivePDND(b, p, to("pdnd")),
 		"inad":   driveINAD(b, p, i, to("inad")),
 		"inipec": driveINIPEC(b, c, to("inipec")),
+
+		"registroimprese over wspa": driveRegisterOverWSPA(b, r, at(r.WSPAURL())),
+		"registroimprese over pdnd": driveRegisterOverPDND(b, p, r, at(r.PDNDURL())),
 	}
 }
 
