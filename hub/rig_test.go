@@ -85,7 +85,8 @@ func (r *rig) load(settings ...setting) (*hub.Config, hub.Options) {
 		r.t.Fatal(err)
 	}
 	opt := hub.Options{Clock: r.bench.Clock()}
-	yaml := string(text)
+	// Most rigs are about registers that answer in lists: the one that answers at once stands aside unless it is asked for.
+	yaml := strings.Replace(string(text), "domicile: [registroimprese-pdnd, ", "domicile: [", 1)
 	for _, s := range settings {
 		for i := 0; i+1 < len(s.replace); i += 2 {
 			if !strings.Contains(yaml, s.replace[i]) {

@@ -20,6 +20,7 @@ import (
 	"raccordo/mocks/lab"
 	"raccordo/mocks/pdnd"
 	"raccordo/mocks/pec"
+	"raccordo/mocks/registroimprese"
 )
 
 //go:generate go test -run TestEmployersFileIsWhatTheCastSays -update .
@@ -29,7 +30,7 @@ func Cast() []lab.Member { return lab.CastOf(All()...) }
 
 // All makes one of each mock, with default settings. Where several serve a need, the one to ask first stands first.
 func All() []lab.Mock {
-	return []lab.Mock{pdnd.New(), inipec.New(), inad.New(), pec.New()}
+	return []lab.Mock{pdnd.New(), registroimprese.New(), inipec.New(), inad.New(), pec.New()}
 }
 
 // Configuration writes into dir, readable by the owner alone, whatever a hub's configuration refers to, and gives that
