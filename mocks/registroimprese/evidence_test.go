@@ -123,7 +123,9 @@ func TestEvidenceRefusals(t *testing.T) {
 		{"evidence: want userID, userLocation and LoA", claim("userID", "")},
 		{"evidence: want userID, userLocation and LoA", claim("userLocation", "")},
 		{"evidence: want userID, userLocation and LoA", claim("LoA", "")},
-		{"evidence: want jti, iat and exp", claim("jti", "")},
+		{"evidence: want jti and iat", claim("jti", "")},
+		{"evidence: want jti and iat", claim("iat", 0)},
+		{"evidence: expired", claim("exp", 0)},
 		{"evidence: expired", func(_ *stage, p *proof) { p.after = func(s *stage) { s.b.Advance(5 * time.Minute) } }},
 		{"evidence: not valid yet", func(s *stage, p *proof) { p.claims["nbf"] = s.b.Clock().Now().Unix() + 61 }},
 		{"evidence: jti used before", func(s *stage, p *proof) {

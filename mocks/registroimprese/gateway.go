@@ -90,6 +90,9 @@ func (m *Mock) seat(w http.ResponseWriter, r *http.Request) {
 		m.none(w, appSeat, "Sede Not found")
 		return
 	}
+	if m.Settings().Crossed {
+		held = b.another(held)
+	}
 	m.Answer(w, http.StatusOK, m.tellSeat(held))
 }
 
@@ -151,9 +154,13 @@ func (m *Mock) represents(w http.ResponseWriter, r *http.Request) {
 		m.none(w, appSpeaks, "LR Not found")
 		return
 	}
+	company := strings.ToUpper(asked.Company)
+	if m.Settings().Crossed {
+		company = b.another(b.find(company)).code
+	}
 	m.Answer(w, http.StatusOK, map[string]string{
 		"dataOraEstrazione": m.Stamp(), "cfPersona": strings.ToUpper(asked.Person),
-		"cfImpresa": strings.ToUpper(asked.Company), "esitoVerifica": verdict,
+		"cfImpresa": company, "esitoVerifica": verdict,
 	})
 }
 
@@ -190,7 +197,8 @@ func (m *Mock) represented(w http.ResponseWriter, r *http.Request) {
 		entries  = []entry{}
 		peculiar quirk
 	)
-	for _, held := range m.register().held[person] {
+	b := m.register()
+	for _, held := range b.held[person] {
 		peculiar = held.quirk
 		if held.verdict != notFound && !held.is(forgotten, emptyList) {
 			entries = append(entries, entry{held.code, held.name})
@@ -203,7 +211,11 @@ func (m *Mock) represented(w http.ResponseWriter, r *http.Request) {
 		m.none(w, appSpeaks, "LR Not found")
 		return
 	}
-	out := map[string]any{"dataOraEstrazione": m.Stamp(), "cfPersona": person, "elencoImpreseRappresentate": entries}
+	told := person
+	if m.Settings().Crossed {
+		told = b.another(b.held[person][0]).speaker
+	}
+	out := map[string]any{"dataOraEstrazione": m.Stamp(), "cfPersona": told, "elencoImpreseRappresentate": entries}
 	if peculiar == nullList {
 		out["elencoImpreseRappresentate"] = nil
 	}

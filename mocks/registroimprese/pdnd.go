@@ -91,6 +91,9 @@ func (m *Mock) enterprise(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, NoSuchEnterprise, "Impresa non trovata")
 		return
 	}
+	if m.Settings().Crossed {
+		held = b.another(held)
+	}
 	writeJSON(w, m.tell(held, asked.Profile == "completo"))
 }
 

@@ -82,6 +82,16 @@ func enrol(cast []lab.Member) book {
 // find gives nil for who is not enrolled; codes are compared in upper case.
 func (b *book) find(code string) *record { return b.byCode[strings.ToUpper(code)] }
 
+// another gives an enterprise, and its representative, that is not the one asked about.
+func (b *book) another(than *record) *record {
+	for i, t := range tales()[:2] {
+		if r := b.byCode[t.member(i).CodiceFiscale]; r != than {
+			return r
+		}
+	}
+	return than
+}
+
 // tale of an enterprise by either code, enrolled or not.
 func (b *book) tale(code string) tale {
 	if r := b.find(code); r != nil {

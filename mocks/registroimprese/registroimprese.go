@@ -40,6 +40,7 @@ type Settings struct {
 	Number     Spelling // NCivico or GetNCivico; NCivico
 	NameInside bool     // denominazione stands in indirizzoLocalizzazione instead of beside it
 	Yes        string   // esitoVerifica of a representative; "OK"
+	Crossed    bool     // whatever is asked, on either road, the answer is about another enterprise or person
 
 	PerMinute, PerDay int  // what the gateway lets pass per service, day by the Italian calendar; 0: without bound
 	BareThrottle      bool // the gateway's 429 comes without Retry-After

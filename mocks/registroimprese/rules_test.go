@@ -207,6 +207,12 @@ func TestSwitchesOfShape(t *testing.T) {
 		"another word for yes": {func(x *Settings) { x.Yes = "VerificaOk" }, func(s *stage, m lab.Member) bool {
 			return s.represents(m.Representative, m.CodiceFiscale).body["esitoVerifica"] == "VerificaOk"
 		}},
+		"answers about somebody else": {func(x *Settings) { x.Crossed = true }, func(s *stage, m lab.Member) bool {
+			a, c := s.seat(m.CodiceFiscale).body["cf"], s.record(m.CodiceFiscale, "completo").body["codiceFiscale"]
+			represents, represented := s.represents(m.Representative, m.CodiceFiscale), s.represented(m.Representative)
+			return a != nil && a != m.CodiceFiscale && c == a && represents.body["cfPersona"] == m.Representative &&
+				represents.body["cfImpresa"] == a && represented.body["cfPersona"] != m.Representative
+		}},
 		"the other 401": {func(x *Settings) { x.Unauthorized = wspa.BackEnd }, func(s *stage, m lab.Member) bool {
 			s.token = ""
 			a := s.seat(m.CodiceFiscale)

@@ -92,7 +92,8 @@ func TestProfilesDifferByTheFullOnesFields(t *testing.T) {
 		}
 	}
 	trader := s.record(s.who("sole-trader-as-enterprise").CodiceFiscale, "completo")
-	if trader.at("naturaGiuridica", "codice") != "DI" || trader.body["dataAtto"] != nil {
+	if trader.at("naturaGiuridica", "codice") != "DI" || trader.body["dataAtto"] != nil ||
+		trader.body["tipoSoggetto"] != "IMPRESA INDIVIDUALE" {
 		t.Errorf("a sole trader: %s", trader.raw)
 	}
 }
