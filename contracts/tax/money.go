@@ -15,7 +15,7 @@ type Money struct {
 	known bool
 }
 
-// Euro makes an amount of cents, negative for a loss.
+// Euro makes an amount of cents, negative for a loss. Beyond what ParseMoney reads it cannot be written.
 func Euro(cents int64) Money { return Money{cents, true} }
 
 var errMoney = errors.New("amount: want euro written 1234 or -1234.56, below a thousand billions")
@@ -72,6 +72,9 @@ func (m Money) LogValue() slog.Value { return slog.StringValue(m.String()) }
 func (m Money) MarshalText() ([]byte, error) {
 	if !m.known {
 		return nil, nil
+	}
+	if m.cents > maxCents || m.cents < -maxCents {
+		return nil, errMoney
 	}
 	c, sign := m.cents, ""
 	if c < 0 {
