@@ -78,7 +78,8 @@ func newStand(t testing.TB, replace ...string) *stand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	yaml := string(text)
+	// The register that answers at once stands aside: calls are followed here that take their time.
+	yaml := strings.Replace(string(text), "domicile: [registroimprese-pdnd, ", "domicile: [", 1)
 	for i := 0; i+1 < len(replace); i += 2 {
 		if !strings.Contains(yaml, replace[i]) {
 			t.Fatalf("the configuration does not hold %q", replace[i])

@@ -320,10 +320,10 @@ func TestCastListsEverybody(t *testing.T) {
 		t.Fatalf("exit status %d: %s", code, errOut.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != len(lab.Cast())+1 {
-		t.Errorf("%d lines for %d members and a heading", len(lines), len(lab.Cast()))
+	if len(lines) != len(mocks.Cast())+1 {
+		t.Errorf("%d lines for %d members and a heading", len(lines), len(mocks.Cast()))
 	}
-	for i, m := range lab.Cast() {
+	for i, m := range mocks.Cast() {
 		for _, want := range []string{m.Story, m.CodiceFiscale, m.PartitaIVA, m.Name, m.Capacity} {
 			if !strings.Contains(lines[i+1], want) {
 				t.Errorf("line %d: %q does not tell of %s", i+2, lines[i+1], m.ID)
@@ -355,7 +355,7 @@ func TestPlainModeTellsWhatAPersonNeeds(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	told := text.String()
-	for _, story := range lab.Stories(lab.Cast()) {
+	for _, story := range lab.Stories(mocks.Cast()) {
 		if n := strings.Count(told, "\n"+story+" "); n != 1 {
 			t.Errorf("the story %s is told %d times", story, n)
 		}
