@@ -23,6 +23,8 @@ type gateway struct {
 	endpoint *url.URL
 	wire     *wire.Client
 	voucher  *pdnd.Client
+	// noStatus: that the service has a GET /status is known of a replica alone, and its absence is no fault.
+	noStatus bool
 }
 
 func openGateway(ctx context.Context, cfg REST, env contracts.Env) (*gateway, error) {
@@ -85,6 +87,9 @@ func (g *gateway) post(ctx context.Context, body []byte) (*wire.Response, error)
 	return resp, nil
 }
 
+// noOperation is how GovWay says that a service is there, and has not the operation.
+const noOperation = "UndefinedOperation"
+
 // check asks for the state of the service, which needs no voucher, and obtains a voucher. Whether the agency takes that
 // voucher shows only with a question about somebody, and none is asked; but where it is made out to another of the
 // agency's names than the one that we call, the log says so.
@@ -95,11 +100,12 @@ func (g *gateway) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if resp.Status != http.StatusOK {
+	switch _, shape := read(resp); {
+	case g.noStatus && resp.Status == http.StatusNotFound && govwayName(resp.Header, resp.Body) == noOperation:
+	case resp.Status != http.StatusOK:
 		return g.failure(ctx, resp, "")
-	}
-	if _, err := read(resp); err != nil {
-		return resp.Malformed(ctx, err.Error())
+	case shape != nil:
+		return resp.Malformed(ctx, shape.Error())
 	}
 	token := &http.Request{Header: http.Header{}}
 	if err := g.voucher.Authorize(g.voucher.Purposes()[0])(ctx, token); err != nil {

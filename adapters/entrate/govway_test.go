@@ -416,6 +416,19 @@ func TestCheckNamesTheServiceThatFails(t *testing.T) {
 	}
 }
 
+// That the VAT check has a GET /status is known of the PDND's replica alone.
+func TestCheckForgivesAVATServiceWithoutAStatus(t *testing.T) {
+	t.Parallel()
+	for name, well := range map[string]bool{"UndefinedOperation": true, "UnknownAPI": false} {
+		_, a := answering(t, troubled(404, name), func(c *Config, _ *contracts.Env) { c.CodiceFiscale = defaults().CodiceFiscale })
+		if err := a.Check(t.Context()); (err == nil) != well {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, a = answering(t, troubled(404, name), func(c *Config, _ *contracts.Env) { c.PartitaIVA = defaults().PartitaIVA })
+		wantKind(t, a.Check(t.Context()), contracts.Malformed)
+	}
+}
+
 // A proxy stands in for the agency's own host, which no test must reach.
 func TestCheckWarnsOfTheOtherName(t *testing.T) {
 	t.Parallel()

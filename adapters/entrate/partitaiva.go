@@ -19,6 +19,7 @@ func openNumbers(ctx context.Context, cfg REST, env contracts.Env) (*numbers, er
 	if err != nil {
 		return nil, err
 	}
+	g.noStatus = true
 	return &numbers{g}, nil
 }
 
@@ -50,7 +51,7 @@ func (n *numbers) CheckVAT(ctx context.Context, q tax.VATQuery) (tax.VAT, error)
 	if e.number != number {
 		return tax.VAT{}, resp.Malformed(ctx, errAlien.Error())
 	}
-	for _, d := range e.drifts {
+	for _, d := range e.strange {
 		n.alarm(ctx, d.field, d.text, slog.Bool("valida", e.Assigned))
 	}
 	e.Register, e.AsOf = Register, n.env.Clock.Now()
@@ -60,12 +61,12 @@ func (n *numbers) CheckVAT(ctx context.Context, q tax.VATQuery) (tax.VAT, error)
 // An entry is VerificaPartitaIva, with the fields that were not understood.
 type entry struct {
 	tax.VAT
-	number string
-	drifts []drift
+	number  string
+	strange []strange
 }
 
-// A drift is a field whose text is none of those agreed.
-type drift struct{ field, text string }
+// A strange field is one whose text is none of those agreed.
+type strange struct{ field, text string }
 
 var (
 	errEntry     = errors.New("partitaIva or valida is missing")
@@ -103,13 +104,13 @@ func parseEntry(o object) (entry, error) {
 	case "SOSPESA":
 		e.Status, e.Suspended = tax.VATSuspended, suspended
 	default:
-		e.drift("stato", state)
+		e.unclear("stato", state)
 	}
 	return e, nil
 }
 
 func (e *entry) described() bool {
-	return !e.Name.IsZero() || e.Since != "" || e.Group || e.Member != nil || len(e.drifts) > 0
+	return !e.Name.IsZero() || e.Since != "" || e.Group || e.Member != nil || len(e.strange) > 0
 }
 
 // membership is the part in a VAT group: said by its own field, or by the group's number where that field is left out.
@@ -121,7 +122,7 @@ func (e *entry) membership(r *reading) *tax.Membership {
 	}
 	number, err := contracts.ParsePartitaIVA(group)
 	if err != nil {
-		e.drift("partitaIvaGruppo", group) // a member it is all the same, of a group that we cannot name
+		e.unclear("partitaIvaGruppo", group) // a member it is all the same, of a group that we cannot name
 	}
 	return &tax.Membership{Group: number, Since: since}
 }
@@ -141,12 +142,12 @@ func (e *entry) day(r *reading, field string) contracts.Date {
 	}
 	d, err := contracts.ParseDate(text)
 	if err != nil {
-		e.drift(field, text)
+		e.unclear(field, text)
 		return ""
 	}
 	return d
 }
 
-func (e *entry) drift(field, text string) { e.drifts = append(e.drifts, drift{field, text}) }
+func (e *entry) unclear(field, text string) { e.strange = append(e.strange, strange{field, text}) }
 
 func isTrue(b *bool) bool { return b != nil && *b }

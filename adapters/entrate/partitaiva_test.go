@@ -302,7 +302,7 @@ func FuzzEntry(f *testing.F) {
 			t.Error("facts of a number that is not assigned")
 		case e.Ceased != "" && e.Status != tax.VATCeased, e.Suspended != "" && e.Status != tax.VATSuspended:
 			t.Error("a day of another state")
-		case e.Name.Len() > 1000 || len(e.drifts) > 6:
+		case e.Name.Len() > 1000 || len(e.strange) > 6:
 			t.Error("unbounded")
 		}
 		for _, d := range []contracts.Date{e.Since, e.Ceased, e.Suspended} {
