@@ -155,7 +155,7 @@ func (p Probe[Req, Resp]) manners(h Harness) []Case {
 					t.Fatalf("%s: %v, want an answer", p.Op.Name, err)
 				}
 				second, err := p.Ask(h, t, p.Good[0])
-				p.same(t, 0, outcome[Resp]{first, nil}, outcome[Resp]{second, err})
+				p.Alike(t, 0, first, nil, second, err)
 			},
 		},
 		{
@@ -182,44 +182,40 @@ func (p Probe[Req, Resp]) manners(h Harness) []Case {
 		{
 			Name: p.Name + "-in-parallel-mixes-nothing-up", Why: "what is said of one, handed out as said of another, is the worst that can happen here",
 			Run: func(t *T) {
-				alone := make([]outcome[Resp], len(p.Good))
+				alone := make([]contracts.Result[Resp], len(p.Good))
 				for i, req := range p.Good {
-					alone[i].value, alone[i].err = p.Ask(h, t, req)
+					alone[i].Value, alone[i].Err = p.Ask(h, t, req)
 				}
-				got := make([]outcome[Resp], max(inParallel, 2*len(p.Good)))
+				got := make([]contracts.Result[Resp], max(inParallel, 2*len(p.Good)))
 				ctx, stop := h.Ask(t.Context())
 				defer stop()
 				var wg sync.WaitGroup
 				for i := range got {
 					wg.Go(func() {
-						got[i].value, got[i].err = contracts.Do(ctx, h.Through(), p.Op, p.Good[i%len(p.Good)])
+						got[i].Value, got[i].Err = contracts.Do(ctx, h.Through(), p.Op, p.Good[i%len(p.Good)])
 					})
 				}
 				wg.Wait()
-				for i := range got {
-					p.same(t, i%len(p.Good), alone[i%len(p.Good)], got[i])
+				for i, g := range got {
+					want := alone[i%len(p.Good)]
+					p.Alike(t, i%len(p.Good), want.Value, want.Err, g.Value, g.Err)
 				}
 			},
 		},
 	}
 }
 
-type outcome[Resp any] struct {
-	value Resp
-	err   error
-}
-
-// same compares two outcomes of one request.
-func (p Probe[Req, Resp]) same(t *T, i int, a, b outcome[Resp]) {
+// Alike records where two outcomes of the i-th request part.
+func (p Probe[Req, Resp]) Alike(t *T, i int, a Resp, aerr error, b Resp, berr error) {
 	switch {
-	case (a.err == nil) != (b.err == nil):
-		t.Errorf("request %d: one way an answer, the other way none (%v, %v)", i, a.err, b.err)
-	case a.err != nil:
-		CheckError(t, b.err, p.Op.Name)
-		if ak, bk := contracts.KindOf(a.err), contracts.KindOf(b.err); ak != bk {
+	case (aerr == nil) != (berr == nil):
+		t.Errorf("request %d: one way an answer, the other way none (%v, %v)", i, aerr, berr)
+	case aerr != nil:
+		CheckError(t, berr, p.Op.Name)
+		if ak, bk := contracts.KindOf(aerr), contracts.KindOf(berr); ak != bk {
 			t.Errorf("request %d: kind %q one way and %q the other", i, ak, bk)
 		}
-	case !p.Same(a.value, b.value):
+	case !p.Same(a, b):
 		t.Errorf("request %d: two different answers", i)
 	}
 }

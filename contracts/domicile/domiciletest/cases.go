@@ -22,7 +22,7 @@ var (
 // Cases lists the suite's cases for a harness, in the order in which they run.
 func Cases(h Harness) []contracttest.Case {
 	s := suite{h}
-	return slices.Concat(s.lookups(), s.borders(), s.claims(), s.lists(), s.manners(), s.faults(), s.secrecy())
+	return slices.Concat(s.lookups(), s.claims(), s.lists(), s.looking().Cases(h.Harness), s.verifyFaults(), []rule{h.SecrecyCase(s.secrets(), s.everything)})
 }
 
 type suite struct{ Harness }
@@ -168,72 +168,6 @@ func (s suite) notFound(x *trial, q domicile.Query) {
 	contracttest.WantKind(x, err, lookup.Name, contracts.NotFound)
 }
 
-// borders are requests that must not reach the register.
-func (s suite) borders() []rule {
-	return []rule{
-		{
-			Name: "lookup-outside-the-register-touches-no-wire", Why: "nobody is looked up where the law says that they cannot be",
-			Absent: absent(len(s.NotCovered) == 0, "NotCovered"),
-			Run: func(x *trial) {
-				for _, q := range s.NotCovered {
-					s.unsent(x, func() {
-						s.notFound(x, q)
-					})
-				}
-			},
-		},
-		{
-			Name: "lookup-refuses-a-wrong-request-before-the-wire", Why: "a supplier counts and records every question, also the useless ones",
-			Run: func(x *trial) {
-				subject := s.Found.Query.Subject
-				for _, q := range []domicile.Query{{}, {Subject: subject}, {Capacity: domicile.Person}, {Subject: subject, Capacity: "pope"}} {
-					s.unsent(x, func() {
-						_, err := s.ask(x, q)
-						contracttest.WantKind(x, err, lookup.Name, contracts.Invalid)
-					})
-				}
-			},
-		},
-		{
-			Name: "lookup-wants-a-caller-and-a-purpose", Why: "consulting a register about a person without saying who asks and why is unlawful",
-			Run: func(x *trial) {
-				for _, who := range []contracts.Caller{{}, {Service: s.Who().Service}, {Purpose: s.Who().Purpose}} {
-					s.unsent(x, func() {
-						ctx, stop := s.Ask(x.Context())
-						defer stop()
-						_, err := domicile.Via(s.Through()).Lookup(contracts.WithCaller(ctx, who), s.Found.Query)
-						if err == nil {
-							x.Errorf("answered a caller without service or purpose")
-							return
-						}
-						contracttest.WantKind(x, err, lookup.Name, contracts.Invalid, contracts.Denied)
-					})
-				}
-			},
-		},
-		{
-			Name: "lookup-given-up-beforehand-touches-no-wire", Why: "a caller who is gone must not cause a consultation on the record",
-			Run: func(x *trial) {
-				s.unsent(x, func() {
-					ctx, stop := s.Ask(x.Context())
-					stop()
-					_, err := domicile.Via(s.Through()).Lookup(ctx, s.Found.Query)
-					contracttest.WantKind(x, err, lookup.Name, contracts.Canceled, contracts.Pending)
-				})
-			},
-		},
-	}
-}
-
-// unsent fails when do sends anything to the register.
-func (s suite) unsent(x *trial, do func()) {
-	before := s.Sent()
-	do()
-	if n := s.Sent() - before; n != 0 {
-		x.Errorf("%d exchanges reached the register, want none", n)
-	}
-}
-
 func (s suite) claims() []rule {
 	one := func(name, story, why string, c domicile.Claim, want bool) rule {
 		return rule{Name: name, Why: why, Absent: absent(c == domicile.Claim{}, story), Run: func(x *trial) {
@@ -266,10 +200,12 @@ func (s suite) claims() []rule {
 				} {
 					c := s.Theirs
 					spoil(&c)
-					s.unsent(x, func() {
-						_, err := s.verify(x, c)
-						contracttest.WantKind(x, err, verify.Name, contracts.Invalid)
-					})
+					before := s.Sent()
+					_, err := s.verify(x, c)
+					contracttest.WantKind(x, err, verify.Name, contracts.Invalid)
+					if n := s.Sent() - before; n != 0 {
+						x.Errorf("%d exchanges reached the register, want none", n)
+					}
 				}
 			},
 		},
@@ -309,27 +245,15 @@ func (s suite) lists() []rule {
 				}
 				for i, q := range qs {
 					single, err := s.ask(x, q)
-					same(x, i, single, err, got[i].Value, got[i].Err)
+					s.looking().Alike(x, i, single, err, got[i].Value, got[i].Err)
 				}
 			},
 		},
 	}
 }
 
-// same compares two answers to one question.
-func same(x *trial, i int, a domicile.Answer, aerr error, b domicile.Answer, berr error) {
-	switch {
-	case (aerr == nil) != (berr == nil):
-		x.Errorf("question %d: one way an answer, the other way none (%v, %v)", i, aerr, berr)
-	case aerr != nil:
-		contracttest.CheckError(x, berr, lookup.Name)
-		if ak, bk := contracts.KindOf(aerr), contracts.KindOf(berr); ak != bk {
-			x.Errorf("question %d: kind %q one way and %q the other", i, ak, bk)
-		}
-	case !slices.EqualFunc(a.Domiciles, b.Domiciles, equal):
-		x.Errorf("question %d: two different answers", i)
-	}
-}
+// alike reports whether two answers name the same domiciles in the same order.
+func alike(a, b domicile.Answer) bool { return slices.EqualFunc(a.Domiciles, b.Domiciles, equal) }
 
 func equal(a, b contracts.DigitalDomicile) bool {
 	return a.Address.Equal(b.Address) && a.Register == b.Register && a.Role == b.Role && a.Profession == b.Profession &&

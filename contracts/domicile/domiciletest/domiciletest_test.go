@@ -63,36 +63,36 @@ var reds = map[string]mistake{
 	"lookup-in-another-capacity-is-not-found":        "any role will do",
 	"lookup-of-an-unaskable-code-is-not-not-found":   "unaskable is not found",
 	"lookup-outside-the-register-touches-no-wire":    "looks up everybody",
-	"lookup-refuses-a-wrong-request-before-the-wire": "asks without looking",
-	"lookup-wants-a-caller-and-a-purpose":            "asks for nobody",
-	"lookup-given-up-beforehand-touches-no-wire":     "asks for callers who are gone",
+	"lookup-refuses-a-wrong-request-before-the-wire": contracttest.AsksUnread,
+	"lookup-wants-a-caller-and-a-purpose":            contracttest.AsksForNobody,
+	"lookup-given-up-beforehand-touches-no-wire":     contracttest.AsksForTheGone,
 	"verify-confirms-their-address":                  "denies everything",
 	"verify-denies-another-address":                  "false is not found",
 	"verify-goes-by-the-day-past":                    "verifies today",
 	"verify-denies-before-the-day":                   "confirms everything",
-	"verify-refuses-a-wrong-claim-before-the-wire":   "asks without looking",
+	"verify-refuses-a-wrong-claim-before-the-wire":   contracttest.AsksUnread,
 	"list-answers-like-single-questions":             "list in another order",
 	"lookup-repeated-is-harmless":                    "tires of a question",
-	"lookup-keeps-the-deadline":                      "ignores the deadline",
+	"lookup-keeps-the-deadline":                      contracttest.IgnoresDeadline,
 	"lookup-in-parallel-mixes-nothing-up":            "mixes people up",
 	"nobody-can-be-read-of":                          "logs the subject",
 }
 
 // otherReds are further mistakes and a case that finds them.
 var otherReds = map[mistake]string{
-	"errors name the subject":      "lookup-of-none-is-not-found",
-	"errors without system":        "lookup-garbage-lasting",
-	"never repeats":                "lookup-drop-after-accept-once",
-	"faults are empty answers":     "lookup-garbage-lasting",
-	"faults are internal":          "verify-503-lasting",
-	"throttled without after":      "lookup-throttle-lasting",
-	"stale voucher is unavailable": "lookup-stale-voucher-lasting",
-	"verifies today":               "verify-denies-before-the-day",
+	"errors name the subject":       "lookup-of-none-is-not-found",
+	contracttest.WithoutSystem:      "lookup-garbage-lasting",
+	contracttest.NeverRepeats:       "lookup-drop-after-accept-once",
+	contracttest.FaultsAreAnswers:   "lookup-garbage-lasting",
+	contracttest.FaultsAreInternal:  "verify-503-lasting",
+	contracttest.ThrottledWithout:   "lookup-throttle-lasting",
+	contracttest.StaleIsUnavailable: "lookup-stale-voucher-lasting",
+	"verifies today":                "verify-denies-before-the-day",
 }
 
 var proof = contracttest.Proof[mistake]{
 	Cases: func(m mistake) []contracttest.Case { return domiciletest.Cases(harness(m)) },
-	Reds:  reds, Else: "faults are not found", Further: otherReds,
+	Reds:  reds, Else: contracttest.FaultsAreNotFound, Further: otherReds,
 }
 
 func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }

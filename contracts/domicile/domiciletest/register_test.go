@@ -26,69 +26,10 @@ type register struct {
 	asked int
 }
 
-func (r *register) wrong(m mistake) bool { return r.mistake == m }
-
-// wire is one exchange: what the far side makes of it.
-func (r *register) wire(ctx context.Context) *contracts.Error {
-	fault := r.Exchange()
-	switch fault {
-	case "":
-		return nil
-	case contracttest.Refuse, contracttest.Drop, contracttest.DropAfterAccept, contracttest.Status500, contracttest.Status503, contracttest.StaleVoucher:
-		if r.wrong("stale voucher is unavailable") || fault != contracttest.StaleVoucher {
-			return contracts.Errorf(contracts.Unavailable, "exchange: %s", fault)
-		}
-		return &contracts.Error{Kind: contracts.Denied, Code: "401"}
-	case contracttest.Throttle:
-		return &contracts.Error{Kind: contracts.Throttled, After: 2 * time.Second}
-	case contracttest.NotAllowed:
-		return &contracts.Error{Kind: contracts.Denied, Code: "403"}
-	case contracttest.Slow:
-		if r.wrong("ignores the deadline") {
-			ctx = context.WithoutCancel(ctx)
-		}
-		timer := time.NewTimer(3 * time.Second)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return contracts.Errorf(contracts.Canceled, "exchange: %w", ctx.Err())
-		case <-timer.C:
-			return nil
-		}
-	}
-	return contracts.Errorf(contracts.Malformed, "exchange: %s", fault)
-}
+func (r *register) wrong(m string) bool { return string(r.mistake) == m }
 
 // exchange is a call over the wire with its repeats.
-func (r *register) exchange(ctx context.Context, op string) error {
-	if err := ctx.Err(); err != nil && !r.wrong("asks for callers who are gone") {
-		return &contracts.Error{Kind: contracts.Canceled, System: "memory", Operation: op, Err: err}
-	}
-	var err *contracts.Error
-	for range 3 {
-		if err = r.wire(ctx); err == nil {
-			return nil
-		}
-		switch {
-		case r.wrong("faults are not found"):
-			err = &contracts.Error{Kind: contracts.NotFound}
-		case r.wrong("faults are internal"):
-			err = &contracts.Error{Kind: contracts.Internal}
-		case r.wrong("throttled without after"):
-			err.After = 0
-		}
-		if r.wrong("never repeats") || err.Kind != contracts.Unavailable && err.Code != "401" {
-			break
-		}
-	}
-	if r.wrong("faults are empty answers") {
-		return nil
-	}
-	if !r.wrong("errors without system") {
-		err.System, err.Operation = "memory", op
-	}
-	return err
-}
+func (r *register) exchange(ctx context.Context, op string) error { return r.Call(ctx, op, r.wrong) }
 
 func (r *register) Bindings() []contracts.Binding {
 	covers := contracts.Covers(domicile.OpLookup, func(q domicile.Query) error {
@@ -200,36 +141,13 @@ func (r *register) verify(ctx context.Context, c domicile.Claim) (domicile.Verdi
 	return domicile.Verdict{Theirs: theirs, CheckedAt: r.Now()}, nil
 }
 
-// A careless runner forwards what a hub would refuse.
-type careless struct {
-	*contracttest.Runner
-	r *register
-}
-
-func (c careless) Run(ctx context.Context, call *contracts.Call) (any, error) {
-	q, isQuery := call.Request.(domicile.Query)
-	bad := isQuery && q.Validate() != nil
-	if claim, ok := call.Request.(domicile.Claim); ok {
-		bad = claim.Validate() != nil
-	}
-	if (bad && c.r.wrong("asks without looking")) || (call.Caller.Purpose == "" || call.Caller.Service == "") && c.r.wrong("asks for nobody") {
-		_ = c.r.wire(ctx)
-		return domicile.Answer{}, nil
-	}
-	return c.Runner.Run(ctx, call)
-}
-
-func (c careless) Submit(ctx context.Context, call *contracts.Call) (contracts.Ticket, error) {
-	return c.Runner.Submit(ctx, call)
-}
-
 func harness(m mistake) domiciletest.Harness {
 	capture := contracttest.NewCapture()
 	r := &register{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger()}
 	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
 	return domiciletest.Harness{
 		Harness: contracttest.Harness{
-			Runner: careless{run, r}, Far: r, Capture: capture,
+			Runner: contracttest.Careless{Runner: run, Far: r.Memory, Wrong: r.wrong}, Far: r, Capture: capture,
 			Faults: contracttest.AllFaults(), Patience: 2 * time.Second,
 		},
 		Register: "MEMORY",
