@@ -182,6 +182,18 @@ func (s *asserter) user(ctx context.Context) (user, error) {
 	return out, nil
 }
 
+// ofCaller writes the header block of one attempt in the name of the caller in ctx.
+func (s *asserter) ofCaller(ctx context.Context) ([]byte, error) {
+	who, err := s.user(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.security(who)
+}
+
+// ofSystem writes it in the name of the system, whoever stands in ctx: for questions gathered from many callers.
+func (s *asserter) ofSystem(context.Context) ([]byte, error) { return s.security(user{noUser, s.ip}) }
+
 func printable(s string) bool {
 	for _, r := range s {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
