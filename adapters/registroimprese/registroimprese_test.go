@@ -2,6 +2,7 @@ package registroimprese
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,6 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func suiteCaller() contracts.Caller {
 	return contracts.Caller{Service: "suite", Purpose: pdnd.Activation, User: "system", Case: "SUITE-1"}
 }
+
+// patience of a suite: a tenth of it is waited under each fault that lasts.
+const patience = 5 * time.Second
 
 // The conformance of road wspa against the mock.
 func TestGatewayConforms(t *testing.T) {
@@ -44,12 +48,10 @@ func TestGatewayConforms(t *testing.T) {
 	}
 	no := s.mandate("ri-active")
 	no.Subject = s.mandate("ri-inactive").Subject
-	legal := companytest.Mandate(s.Who("ri-active").CodiceFiscale, s.Who("ri-inactive").CodiceFiscale, "")
-	_ = legal
 	companytest.Run(t, companytest.Harness{
 		Harness: contracttest.Harness{
 			Runner: contracttest.Direct(g, s.Clock(), contracttest.Advancing(s.Advance)), Far: s, Wire: "registroimprese *",
-			Caller: suiteCaller(), Capture: capture, Reset: g.gateway.CloseIdle,
+			Caller: suiteCaller(), Capture: capture, Reset: g.gateway.CloseIdle, Patience: patience,
 		},
 		Register: Register, Knows: []company.Attribute{company.Name, company.Office},
 		Active: s.story("ri-active"), Inactive: s.story("ri-inactive"), Ceased: s.story("ri-ceased"),
@@ -81,7 +83,7 @@ func TestEServiceConforms(t *testing.T) {
 	companytest.Run(t, companytest.Harness{
 		Harness: contracttest.Harness{
 			Runner: contracttest.Direct(e, s.Clock(), contracttest.Advancing(s.Advance)), Far: s, Wire: "registroimprese *",
-			Caller: suiteCaller(), Capture: capture, Reset: e.wire.Close,
+			Caller: suiteCaller(), Capture: capture, Reset: e.wire.Close, Patience: patience,
 		},
 		Register: Register, Knows: company.Attributes(), Ops: []*contracts.OpInfo{company.OpFind.OpInfo},
 		Active:    s.story("ri-active"),
@@ -112,7 +114,7 @@ func TestEServiceConformsAsADirectory(t *testing.T) {
 	domiciletest.Run(t, domiciletest.Harness{
 		Harness: contracttest.Harness{
 			Runner: contracttest.Direct(e, s.Clock(), contracttest.Advancing(s.Advance)), Far: s, Wire: "registroimprese *",
-			Caller: suiteCaller(), Capture: capture, Reset: e.wire.Close,
+			Caller: suiteCaller(), Capture: capture, Reset: e.wire.Close, Patience: patience,
 		},
 		Register: Register,
 		Found: domiciletest.Story{

@@ -2,6 +2,7 @@ package registroimprese
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,9 +84,12 @@ func asking(ctx context.Context, op *contracts.OpInfo) context.Context {
 	return contracts.WithCall(contracts.WithCaller(ctx, who), &contracts.Call{Op: op, Caller: who})
 }
 
-func find(t testing.TB, r interface {
+// A finder is either road.
+type finder interface {
 	Find(context.Context, company.Query) (company.Company, error)
-}, q company.Query) (company.Company, error) {
+}
+
+func find(t testing.TB, r finder, q company.Query) (company.Company, error) {
 	t.Helper()
 	return r.Find(asking(t.Context(), company.OpFind.OpInfo), q)
 }
@@ -147,6 +151,19 @@ func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 func quick(capture *contracttest.Capture) func(*Config, *contracts.Env) {
 	return func(c *Config, env *contracts.Env) {
 		env.Log = capture.Logger()
-		c.HTTP.Timeout, c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = 500*time.Millisecond, time.Second, 1000
+		c.HTTP.Timeout, c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = 400*time.Millisecond, time.Second, 1000
 	}
 }
+
+// alarms keeps the records at the level of errors.
+type alarms struct{ all []string }
+
+func (*alarms) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (a *alarms) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(at slog.Attr) bool { text += " " + at.String(); return true })
+	a.all = append(a.all, text)
+	return nil
+}
+func (a *alarms) WithAttrs([]slog.Attr) slog.Handler { return a }
+func (a *alarms) WithGroup(string) slog.Handler      { return a }
