@@ -90,8 +90,23 @@ func is(e *etree.Element, n name) bool {
 	return e != nil && e.Tag == n.local && e.NamespaceURI() == n.space
 }
 
+// attr is an attribute without a prefix; empty when it is not there. etree itself would take one with any prefix.
+func attr(e *etree.Element, key string) string {
+	if e != nil {
+		for _, a := range e.Attr {
+			if a.Space == "" && a.Key == key {
+				return a.Value
+			}
+		}
+	}
+	return ""
+}
+
 // only is the one child of that name; nil when there is none, or more than one.
 func only(e *etree.Element, n name) *etree.Element {
+	if e == nil {
+		return nil
+	}
 	var found *etree.Element
 	for _, c := range e.ChildElements() {
 		if is(c, n) {

@@ -44,10 +44,10 @@ func assertionIn(header *etree.Element) (*etree.Element, string) {
 // checkAssertion applies the annex to an assertion, one rule after another, and tells who asks.
 func (m *Mock) checkAssertion(a *etree.Element, asked *Asked) string {
 	s, now := m.Settings(), m.bench.Clock().Now()
-	id := a.SelectAttrValue("ID", "")
-	issued, err := time.Parse(time.RFC3339Nano, a.SelectAttrValue("IssueInstant", ""))
+	id := attr(a, "ID")
+	issued, err := time.Parse(time.RFC3339Nano, attr(a, "IssueInstant"))
 	switch {
-	case a.SelectAttrValue("Version", "") != "2.0":
+	case attr(a, "Version") != "2.0":
 		return "Assertion: want Version 2.0"
 	case id == "" || !s.LenientSAML && !ncName.MatchString(id):
 		return "Assertion: ID is no NCName"
@@ -96,14 +96,14 @@ func ordered(a *etree.Element) bool {
 
 func (m *Mock) checkSubject(subject *etree.Element, now time.Time, life time.Duration) string {
 	id := only(subject, saml("NameID"))
-	if id == nil || id.SelectAttrValue("Format", "") != unspecifiedName {
+	if attr(id, "Format") != unspecifiedName {
 		return "NameID: want one, of the unspecified format"
 	}
 	if who, ok := text(id); !ok || who != m.Ente()+"/"+m.Ufficio() {
 		return "NameID: not the body that was agreed, a stroke, and its office"
 	}
 	confirmation := only(subject, saml("SubjectConfirmation"))
-	if confirmation == nil || confirmation.SelectAttrValue("Method", "") != bearer {
+	if attr(confirmation, "Method") != bearer {
 		return "SubjectConfirmation: want one, of a bearer"
 	}
 	return window("SubjectConfirmationData", only(confirmation, saml("SubjectConfirmationData")), now, life)
@@ -114,8 +114,8 @@ func window(what string, e *etree.Element, now time.Time, life time.Duration) st
 	if e == nil {
 		return what + ": missing"
 	}
-	from, err1 := time.Parse(time.RFC3339Nano, e.SelectAttrValue("NotBefore", ""))
-	until, err2 := time.Parse(time.RFC3339Nano, e.SelectAttrValue("NotOnOrAfter", ""))
+	from, err1 := time.Parse(time.RFC3339Nano, attr(e, "NotBefore"))
+	until, err2 := time.Parse(time.RFC3339Nano, attr(e, "NotOnOrAfter"))
 	switch {
 	case err1 != nil || err2 != nil:
 		return what + ": want NotBefore and NotOnOrAfter"
@@ -130,7 +130,7 @@ func window(what string, e *etree.Element, now time.Time, life time.Duration) st
 }
 
 func checkAuthn(statement *etree.Element) string {
-	if _, err := time.Parse(time.RFC3339Nano, statement.SelectAttrValue("AuthnInstant", "")); err != nil {
+	if _, err := time.Parse(time.RFC3339Nano, attr(statement, "AuthnInstant")); err != nil {
 		return "AuthnStatement: want AuthnInstant"
 	}
 	context := only(statement, saml("AuthnContext"))
@@ -148,7 +148,7 @@ func checkAttributes(statement *etree.Element, asked *Asked) string {
 	values := map[string]string{}
 	for _, a := range statement.ChildElements() {
 		value, ok := text(only(a, saml("AttributeValue")))
-		called := a.SelectAttrValue("Name", "")
+		called := attr(a, "Name")
 		if _, again := values[called]; !is(a, saml("Attribute")) || !ok || again || len(a.ChildElements()) != 1 {
 			return "AttributeStatement: want Attributes, each once, with one AttributeValue"
 		}

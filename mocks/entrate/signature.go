@@ -36,10 +36,7 @@ func at(e *etree.Element, path ...string) *etree.Element {
 }
 
 func algorithm(e *etree.Element) string {
-	if e == nil {
-		return ""
-	}
-	return e.SelectAttrValue("Algorithm", "")
+	return attr(e, "Algorithm")
 }
 
 // checkSignature wants the assertion signed as the annex says: enveloped, over itself and nothing else, with the old
@@ -51,7 +48,7 @@ func (m *Mock) checkSignature(a *etree.Element, id string) string {
 	switch {
 	case reference == nil:
 		return "Signature: want one SignedInfo with one Reference"
-	case reference.SelectAttrValue("URI", "") != "#"+id:
+	case attr(reference, "URI") != "#"+id:
 		return "Reference: not to this assertion"
 	case algorithm(at(info, "CanonicalizationMethod")) != exclusive:
 		return "CanonicalizationMethod: want exclusive c14n without comments"
@@ -139,7 +136,7 @@ func detached(e *etree.Element) (*etree.Element, error) {
 func canonicalSum(e, method *etree.Element) ([]byte, error) {
 	prefixes := ""
 	if list := only(method, name{exclusive, "InclusiveNamespaces"}); list != nil {
-		prefixes = list.SelectAttrValue("PrefixList", "")
+		prefixes = attr(list, "PrefixList")
 	}
 	canonical, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(prefixes).Canonicalize(e)
 	if err != nil {

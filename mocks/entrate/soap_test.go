@@ -18,7 +18,7 @@ func TestRepresentativeAnswersWhoKeepsEveryRule(t *testing.T) {
 	for _, story := range []string{"entrate-body", "company-with-pec", "body-with-domicile"} {
 		m := s.b.Who(story)
 		if a := s.check(m.Representative, m.CodiceFiscale); a.Valid == nil || *a.Valid != "true" || a.codes() != (Codes{"00", "XX00"}) ||
-			a.Root != (xmlName(nsCheck, "checkValidityRappresentanteResp")) {
+			a.Root != xmlName(nsCheck, "checkValidityRappresentanteResp") {
 			t.Errorf("%s: %+v", story, a)
 		}
 		if a := s.check(s.b.Who("personal-domicile").CodiceFiscale, m.CodiceFiscale); a.Valid == nil || *a.Valid != "false" || a.codes() != (Codes{"00", "XX00"}) {

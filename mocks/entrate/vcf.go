@@ -32,7 +32,7 @@ type codeAnswer struct {
 func (m *Mock) checkCode(w http.ResponseWriter, r *http.Request) {
 	code, rule := readCode(r, "codiceFiscale")
 	if rule == "" && (len(code) < 11 || len(code) > 16) {
-		rule = "codiceFiscale: neither 11 nor 16 characters, nor between them"
+		rule = "codiceFiscale: fewer than 11 characters, or more than 16"
 	}
 	if rule == "" && !m.Settings().Lenient && !codePattern.MatchString(code) {
 		rule = "codiceFiscale: against the contract's pattern"
