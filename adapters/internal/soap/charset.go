@@ -36,7 +36,7 @@ func decode(contentType string, b []byte) ([]byte, error) {
 	case bytes.HasPrefix(b, []byte("\xef\xbb\xbf")):
 		b, outer = b[3:], "utf-8"
 	case bytes.HasPrefix(b, []byte("\xfe\xff")), bytes.HasPrefix(b, []byte("\xff\xfe")), strings.HasPrefix(outer, "utf-16"):
-		if b, err = utf16(outer, b); err != nil {
+		if b, err = wideText(outer, b); err != nil {
 			return nil, err
 		}
 		b, _, err = declared(b) // whatever it names, it was read
@@ -121,7 +121,7 @@ func media(contentType string) (charset string, err error) {
 	return "", errMedia
 }
 
-func utf16(name string, b []byte) ([]byte, error) {
+func wideText(name string, b []byte) ([]byte, error) {
 	order := unicode.BigEndian
 	if name == "utf-16le" {
 		order = unicode.LittleEndian

@@ -16,6 +16,7 @@ type exchange struct {
 	client *Client
 	ctx    context.Context
 	op     *Operation
+	shape  *shape // of the answer
 	body   []byte // of the envelope as gowsdl wrote it: from the Body's content to the end
 	reply  *Reply
 	err    error // why gowsdl gets nothing
@@ -47,14 +48,14 @@ func (x *exchange) Do(r *http.Request) (*http.Response, error) {
 	}
 	x.reply.Envelope = text
 	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": contentType}, Body: &body{bytes.NewReader(text)}, Request: r,
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": contentType}, Body: &replyBody{bytes.NewReader(text)}, Request: r,
 	}, nil
 }
 
-// A body is a reply that reads byte by byte, so that the decoder needs no buffer of its own.
-type body struct{ *bytes.Reader }
+// A replyBody is a reply that reads byte by byte, so that the decoder needs no buffer of its own.
+type replyBody struct{ *bytes.Reader }
 
-func (*body) Close() error { return nil }
+func (*replyBody) Close() error { return nil }
 
 // take reads what gowsdl serialised.
 func (x *exchange) take(r io.ReadCloser) error {
@@ -113,7 +114,7 @@ func (x *exchange) read(resp *wire.Response) (*envelope, error) {
 		x.judged, x.env, x.broken = resp, nil, nil
 		text, err := decode(resp.Header.Get("Content-Type"), resp.Body)
 		if err == nil {
-			x.env, err = scan(text, x.client.opt.Understands)
+			x.env, err = scan(text, x.op.Answer, x.shape, x.client.opt.Understands)
 		}
 		x.broken = err
 	}
@@ -153,7 +154,7 @@ func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
 		return nil, x.fault(resp, env)
 	}
 	if env.child != x.op.Answer {
-		return nil, resp.Malformed(x.ctx, "the Body holds another element than the operation's answer")
+		return nil, resp.Malformed(x.ctx, errAnswer.Error())
 	}
 	return text, nil
 }

@@ -24,3 +24,8 @@ const (
 type rule string
 
 func (r rule) Error() string { return string(r) }
+
+const (
+	errAnswer = rule("the reply's Body holds another element than the operation's answer")
+	errTypes  = rule("the answer does not have the types of the contract, or is not well-formed")
+)

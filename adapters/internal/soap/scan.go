@@ -38,8 +38,6 @@ var (
 type envelope struct {
 	text   []byte
 	child  xml.Name // of the one element in the Body
-	start  int      // where it begins, and
-	end    int      // where it ends
 	fault  bool
 	scope  []binding // of namespaces, on that element
 	spaced bool      // some attribute value holds a raw tab or line end
@@ -54,13 +52,16 @@ type binding struct {
 // A scanner holds a document against the rules in one pass over its bytes, without building anything. It is stricter
 // than XML where SOAP is, and where gowsdl's decoder would read a thing in another way.
 type scanner struct {
-	b     []byte
-	i     int
-	open  []tag // elements under way
-	bound []binding
-	attrs []attribute // of the element at hand
-	known []xml.Name  // header blocks that are understood
-	out   envelope
+	b      []byte
+	i      int
+	open   []tag // elements under way
+	bound  []binding
+	attrs  []attribute // of the element at hand
+	known  []xml.Name  // header blocks that are understood
+	shape  *shape      // of the answer; nil: any
+	answer xml.Name    // the element that has it
+	levels []level     // below the Body
+	out    envelope
 
 	rooted, header, body bool
 	blocks, children     int
@@ -70,10 +71,11 @@ type tag struct{ name []byte } // as written, prefix included
 
 type attribute struct{ prefix, local, value []byte }
 
-// scan reads a whole document. Its errors are rules.
-func scan(text []byte, known []xml.Name) (*envelope, error) {
+// scan reads a whole document. Its errors are rules. What is in the Body must have the shape of the answer where it is
+// the answer; known are the header blocks that are understood.
+func scan(text []byte, answer xml.Name, form *shape, known []xml.Name) (*envelope, error) {
 	s := scanner{
-		b: text, known: known, out: envelope{text: text},
+		b: text, answer: answer, shape: form, known: known, out: envelope{text: text},
 		open: make([]tag, 0, 16), bound: make([]binding, 1, 16), attrs: make([]attribute, 0, 8),
 	}
 	s.bound[0] = binding{[]byte("xml"), []byte(nsXML), 0}
@@ -179,8 +181,8 @@ func (s *scanner) closing() error {
 // leave ends the innermost element.
 func (s *scanner) leave() error {
 	depth := len(s.open)
-	if depth == 3 && s.body {
-		s.out.end = s.i
+	if len(s.levels) > 0 {
+		s.levels = s.levels[:len(s.levels)-1]
 	}
 	if depth == 2 && s.body && s.children == 0 {
 		return errBodyEmpty
@@ -195,7 +197,6 @@ func (s *scanner) leave() error {
 }
 
 func (s *scanner) opening() error {
-	start := s.i
 	s.i++
 	name := s.name()
 	if len(name) == 0 {
@@ -221,7 +222,11 @@ func (s *scanner) opening() error {
 		return err
 	}
 	if len(s.open) <= 3 {
-		if err := s.place(start, space, local); err != nil {
+		if err := s.place(space, local); err != nil {
+			return err
+		}
+	} else if len(s.levels) > 0 {
+		if err := s.enter(space, local); err != nil {
 			return err
 		}
 	}
@@ -232,7 +237,7 @@ func (s *scanner) opening() error {
 }
 
 // place says what the element that was just opened may be where it stands.
-func (s *scanner) place(start int, space, local []byte) error {
+func (s *scanner) place(space, local []byte) error {
 	soap := string(space) == NSEnvelope
 	switch len(s.open) {
 	case 1:
@@ -263,11 +268,13 @@ func (s *scanner) place(start int, space, local []byte) error {
 		if s.children++; s.children > 1 {
 			return errBodyMany
 		}
-		s.out.start = start
 		s.out.child = xml.Name{Space: string(space), Local: string(local)}
 		s.out.fault = soap && string(local) == "Fault"
-		if s.out.fault {
+		switch {
+		case s.out.fault:
 			s.out.scope = slices.Clone(s.bound)
+		case s.shape != nil && s.out.child == s.answer:
+			s.levels = append(s.levels, level{shape: s.shape, space: space})
 		}
 	}
 	return nil

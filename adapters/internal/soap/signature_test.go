@@ -105,7 +105,7 @@ func verify(v *Verifier, at time.Time, text string) (*Signature, string, error) 
 	if err != nil {
 		return nil, "", err
 	}
-	env, err := scan(b, understood)
+	env, err := scan(b, operation.Answer, nil, understood)
 	if err != nil {
 		return nil, "", err
 	}

@@ -20,7 +20,9 @@ import (
 	"context"
 	"encoding/xml"
 	"net/http"
+	"reflect"
 	"slices"
+	"sync"
 
 	gowsdl "github.com/hooklift/gowsdl/soap"
 
@@ -49,7 +51,17 @@ type Options struct {
 
 // A Client calls the operations of one service. It holds no state of calls and is safe for concurrent use.
 type Client struct {
-	opt Options
+	opt    Options
+	shapes sync.Map // of answers, by their type
+}
+
+func (c *Client) shape(t reflect.Type) *shape {
+	if s, ok := c.shapes.Load(t); ok {
+		return s.(*shape)
+	}
+	s := shapeOf(t, map[reflect.Type]*shape{})
+	c.shapes.Store(t, s)
+	return s
 }
 
 // New makes the client. It does no I/O; the wire stays its owner's to close.
@@ -106,7 +118,7 @@ func (c *Client) call(ctx context.Context, op *Operation, req, answer any) (*Rep
 	if op.Answer.Local == "" {
 		return nil, c.opt.Wire.Fail(ctx, contracts.Errorf(contracts.Internal, "%s: the operation does not say what answers it", op.Route))
 	}
-	x := &exchange{client: c, ctx: ctx, op: op}
+	x := &exchange{client: c, ctx: ctx, op: op, shape: c.shape(reflect.TypeOf(answer))}
 	err := gowsdl.NewClient(endpoint, gowsdl.WithHTTPClient(x)).CallContextWithFaultDetail(ctx, op.Action, req, answer, nil)
 	switch {
 	case x.err != nil:
@@ -118,7 +130,7 @@ func (c *Client) call(ctx context.Context, op *Operation, req, answer any) (*Rep
 		return nil, c.opt.Wire.Fail(ctx, contracts.Errorf(contracts.Internal, "%s: the request cannot be serialised", op.Route))
 	}
 	// The cause quotes values of the reply.
-	return x.reply, x.reply.Malformed(ctx, "the answer does not have the types of the contract")
+	return x.reply, x.reply.Malformed(ctx, errTypes.Error())
 }
 
 // endpoint is never dialled: the exchange knows where to send.

@@ -37,8 +37,23 @@ type ask struct {
 type told struct {
 	XMLName xml.Name `xml:"urn:example:thing told"`
 
-	Valid *bool  `xml:"valid,omitempty"`
-	Note  string `xml:"note"`
+	Valid *boolean `xml:"valid,omitempty"`
+	Note  string   `xml:"note"`
+}
+
+// boolean is what fixup puts in place of bool.
+type boolean bool
+
+func (b *boolean) UnmarshalText(text []byte) error {
+	switch strings.TrimSpace(string(text)) {
+	case "true", "1":
+		*b = true
+	case "false", "0":
+		*b = false
+	default:
+		return errors.New("not an xs:boolean")
+	}
+	return nil
 }
 
 var operation = Operation{
