@@ -21,15 +21,19 @@ func tree(t testing.TB, text string) *etree.Document {
 // canonicalCases are documents with their exclusive canonical form, each for the rule that it shows.
 var canonicalCases = []struct{ name, in, want string }{
 	{"an empty element gets an end tag", `<a/>`, `<a></a>`},
-	{"attributes are sorted by namespace, then name", `<a z="1" b="2" y:c="3" x:d="4" xmlns:x="u:z" xmlns:y="u:a"/>`,
-		`<a xmlns:x="u:z" xmlns:y="u:a" b="2" z="1" y:c="3" x:d="4"></a>`},
+	{
+		"attributes are sorted by namespace, then name", `<a z="1" b="2" y:c="3" x:d="4" xmlns:x="u:z" xmlns:y="u:a"/>`,
+		`<a xmlns:x="u:z" xmlns:y="u:a" b="2" z="1" y:c="3" x:d="4"></a>`,
+	},
 	{"an unused declaration goes", `<a xmlns:x="u:x" xmlns="u:d"><b/></a>`, `<a xmlns="u:d"><b></b></a>`},
 	{"a declaration moves to its first use", `<p:a xmlns:p="u:p" xmlns="u:d"><b/></p:a>`, `<p:a xmlns:p="u:p"><b xmlns="u:d"></b></p:a>`},
 	{"no default namespace is undone where none was written", `<p:a xmlns:p="u:p" xmlns="u:d"><b xmlns=""/></p:a>`, `<p:a xmlns:p="u:p"><b></b></p:a>`},
 	{"a default namespace that was written is undone", `<a xmlns="u:d"><b xmlns=""><c xmlns=""/></b></a>`, `<a xmlns="u:d"><b xmlns=""><c></c></b></a>`},
 	{"an empty default at the top is nothing", `<a xmlns=""><b/></a>`, `<a><b></b></a>`},
-	{"a prefix that changes its meaning is written again", `<p:a xmlns:p="u:1"><p:b xmlns:p="u:2"><p:c xmlns:p="u:1"/></p:b></p:a>`,
-		`<p:a xmlns:p="u:1"><p:b xmlns:p="u:2"><p:c xmlns:p="u:1"></p:c></p:b></p:a>`},
+	{
+		"a prefix that changes its meaning is written again", `<p:a xmlns:p="u:1"><p:b xmlns:p="u:2"><p:c xmlns:p="u:1"/></p:b></p:a>`,
+		`<p:a xmlns:p="u:1"><p:b xmlns:p="u:2"><p:c xmlns:p="u:1"></p:c></p:b></p:a>`,
+	},
 	{"a sibling declares for itself", `<a xmlns:p="u:p"><p:b/><p:b/></a>`, `<a><p:b xmlns:p="u:p"></p:b><p:b xmlns:p="u:p"></p:b></a>`},
 	{"comments go", `<a>x<!-- c -->y</a>`, `<a>xy</a>`},
 	{"CDATA becomes text", `<a><![CDATA[<&>]]></a>`, `<a>&lt;&amp;&gt;</a>`},

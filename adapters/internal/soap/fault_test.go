@@ -92,13 +92,10 @@ func TestTooManyWithoutATimeWaitsSomeTime(t *testing.T) {
 
 func TestAFaultsDetailStandsAlone(t *testing.T) {
 	t.Parallel()
-	text := strings.Replace(faultOf("S:Client", `<faultactor>urn:peer</faultactor><detail xmlns:d="urn:d&amp;x"><d:Code>7</d:Code><o:Other/><S:x/></detail>`),
+	text := strings.Replace(faultOf("S:Client", `<faultactor>urn:peer</faultactor><detail xmlns:d="urn:d-x"><d:Code>7</d:Code><o:Other/><S:x/></detail>`),
 		"<S:Fault", `<S:Fault xmlns:o="urn:o"`, 1)
 	env, err := scan([]byte(text), operation.Answer, nil, nil)
-	if err == nil || !errors.Is(err, errReserved) {
-		t.Errorf("a reference in a namespace: %v", err)
-	}
-	if env, err = scan([]byte(strings.Replace(text, "&amp;", "-", 1)), operation.Answer, nil, nil); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	f, err := parseFault(env)

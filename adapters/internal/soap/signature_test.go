@@ -155,8 +155,11 @@ func TestTrustIsByCertificateOrByIssuer(t *testing.T) {
 		{"a stranger with the same name", stranger, Verifier{Roots: roots, Certificates: []*x509.Certificate{leaf.cert}}, noon, errTrust},
 		{"nobody is trusted", leaf, Verifier{}, noon, errTrust},
 		{"a certificate that has expired", leaf, Verifier{Certificates: []*x509.Certificate{leaf.cert}}, noon.Add(year), errCertValidity},
-		{"a certificate that is not for signing", newParty(t, p256(t), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, ca),
-			Verifier{Roots: roots}, noon, errKeyUse},
+		{
+			"a certificate that is not for signing", newParty(t, p256(t), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, ca),
+			Verifier{Roots: roots},
+			noon, errKeyUse,
+		},
 	} {
 		if _, _, err := verify(&tc.v, tc.at, tc.by.answer(t, yes)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
@@ -392,7 +395,9 @@ func TestTheSignerRefuses(t *testing.T) {
 // xmlsec1 knows no wsu:Id by itself: each kind of signed element is named to it.
 func idAttrs() (args []string) {
 	for _, n := range []xml.Name{
-		{Space: NSEnvelope, Local: "Body"}, {Space: NSUtility, Local: "Timestamp"}, {Space: NSSecurity, Local: "BinarySecurityToken"},
+		{Space: NSEnvelope, Local: "Body"},
+		{Space: NSUtility, Local: "Timestamp"},
+		{Space: NSSecurity, Local: "BinarySecurityToken"},
 		addressing("To"), addressing("MessageID"),
 	} {
 		args = append(args, "--id-attr:Id", n.Space+":"+n.Local)
