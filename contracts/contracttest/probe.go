@@ -256,6 +256,8 @@ func (h Harness) NeverAnAnswer(truths ...Truth) Case {
 	absent := ""
 	if _, ok := h.Far.(clearer); !ok {
 		absent = "there is no far side that could be told to misbehave, and to behave again"
+	} else if len(truths) == 0 {
+		absent = "the harness names no answer that a fault could forge"
 	}
 	return Case{
 		Name: "a-fault-is-never-an-answer", Why: "a no that a time-out has said shuts out somebody who has a right",

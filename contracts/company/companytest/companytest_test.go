@@ -62,6 +62,7 @@ func harness(m mistake) companytest.Harness {
 }
 
 func TestRightAdapterPasses(t *testing.T) {
+	t.Parallel()
 	companytest.Run(t, harness(""))
 }
 
@@ -134,10 +135,11 @@ var proof = contracttest.Proof[mistake]{
 	Reds:  reds(), Else: contracttest.FaultsAreNotFound, Further: otherReds,
 }
 
-func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }
-func TestFurtherMistakesAreSeen(t *testing.T) { proof.FurtherMistakes(t) }
+func TestEachCaseCanFail(t *testing.T)        { t.Parallel(); proof.EachCase(t) }
+func TestFurtherMistakesAreSeen(t *testing.T) { t.Parallel(); proof.FurtherMistakes(t) }
 
 func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
+	t.Parallel()
 	full := harness("")
 	h := companytest.Harness{
 		Harness: contracttest.Harness{Runner: full.Runner}, Register: full.Register, Knows: full.Knows,
@@ -156,6 +158,7 @@ func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 }
 
 func TestRoadsServeWhatTheyDeclare(t *testing.T) {
+	t.Parallel()
 	full := harness("")
 	h := companytest.Harness{
 		Harness: full.Harness, Register: full.Register, Speaks: full.Speaks,

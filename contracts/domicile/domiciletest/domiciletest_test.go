@@ -50,6 +50,7 @@ var people = func() cast {
 }()
 
 func TestRightAdapterPasses(t *testing.T) {
+	t.Parallel()
 	domiciletest.Run(t, harness(""))
 }
 
@@ -75,6 +76,7 @@ var reds = map[string]mistake{
 	"lookup-repeated-is-harmless":                    "tires of a question",
 	"lookup-keeps-the-deadline":                      contracttest.IgnoresDeadline,
 	"lookup-in-parallel-mixes-nothing-up":            "mixes people up",
+	"a-fault-is-never-an-answer":                     "faults are confirmations",
 	"nobody-can-be-read-of":                          "logs the subject",
 }
 
@@ -95,10 +97,11 @@ var proof = contracttest.Proof[mistake]{
 	Reds:  reds, Else: contracttest.FaultsAreNotFound, Further: otherReds,
 }
 
-func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }
-func TestFurtherMistakesAreSeen(t *testing.T) { proof.FurtherMistakes(t) }
+func TestEachCaseCanFail(t *testing.T)        { t.Parallel(); proof.EachCase(t) }
+func TestFurtherMistakesAreSeen(t *testing.T) { t.Parallel(); proof.FurtherMistakes(t) }
 
 func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
+	t.Parallel()
 	full := harness("")
 	h := domiciletest.Harness{Harness: contracttest.Harness{Runner: full.Runner}, Found: full.Found}
 	absent := 0

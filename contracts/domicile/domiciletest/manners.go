@@ -15,8 +15,8 @@ func (s suite) looking() contracttest.Probe[domicile.Query, domicile.Answer] {
 		Name: "lookup", Op: domicile.OpLookup, Good: s.queries(), NotCovered: s.NotCovered,
 		Wrong: []domicile.Query{{}, {Subject: subject}, {Capacity: domicile.Person}, {Subject: subject, Capacity: "pope"}},
 		Lie: func(a domicile.Answer) string {
-			if len(a.Domiciles) == 0 {
-				return "an empty answer says the same as NotFound"
+			if len(a.Domiciles) == 0 || !s.Found.told(a) {
+				return "the addresses are not those of the register"
 			}
 			return ""
 		},
@@ -35,6 +35,21 @@ func (s suite) verifyFaults() []rule {
 		}
 		return err
 	})
+}
+
+// truths are what no fault may turn into something else, besides what the matrix of faults asks already.
+func (s suite) truths() (all []contracttest.Truth) {
+	for theirs, c := range map[bool]domicile.Claim{true: s.Theirs, false: s.NotTheirs} {
+		if c != (domicile.Claim{}) {
+			all = append(all, contracttest.TruthOf(s.Harness.Harness, "verify", domicile.OpVerify, c, func(v domicile.Verdict) string {
+				if v.Theirs != theirs {
+					return "said of an address whose it is, and untruly"
+				}
+				return ""
+			}))
+		}
+	}
+	return all
 }
 
 // everything asks all that the harness names, for what it shows.

@@ -51,6 +51,7 @@ func harness(m mistake) taxtest.Harness {
 }
 
 func TestRightAdapterPasses(t *testing.T) {
+	t.Parallel()
 	taxtest.Run(t, harness(""))
 }
 
@@ -126,10 +127,11 @@ var proof = contracttest.Proof[mistake]{
 	Reds:  reds(), Else: contracttest.FaultsAreNotFound, Further: otherReds,
 }
 
-func TestEachCaseCanFail(t *testing.T)        { proof.EachCase(t) }
-func TestFurtherMistakesAreSeen(t *testing.T) { proof.FurtherMistakes(t) }
+func TestEachCaseCanFail(t *testing.T)        { t.Parallel(); proof.EachCase(t) }
+func TestFurtherMistakesAreSeen(t *testing.T) { t.Parallel(); proof.FurtherMistakes(t) }
 
 func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
+	t.Parallel()
 	full := harness("")
 	h := taxtest.Harness{
 		Harness: contracttest.Harness{Runner: full.Runner}, Register: full.Register,
@@ -148,6 +150,7 @@ func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 }
 
 func TestSectionsServeWhatTheyDeclare(t *testing.T) {
+	t.Parallel()
 	full := harness("")
 	h := taxtest.Harness{
 		Harness: full.Harness, Register: full.Register, Active: full.Active,
