@@ -33,13 +33,17 @@ var signerKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return contracttest.Sure(rsa.GenerateKey(rand.Reader, 2048))
 })
 
+func pemOf(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
 // identity is a valid SAML section, with its files in a folder of the test's.
 func identity(t testing.TB) SAML {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, kind string, der []byte) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		if err := os.WriteFile(path, pemOf(kind, der), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -316,7 +320,7 @@ func TestASignerWhoseFilesDoNotFitIsNotOpened(t *testing.T) {
 		}
 		return path
 	}
-	key := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(other)})
+	key := pemOf("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(other))
 	for name, change := range map[string]func(*SAML){
 		"another key":       func(s *SAML) { s.Key = contracts.Secret("secret://file/" + file(key)) },
 		"no key":            func(s *SAML) { s.Key = "secret://file//nowhere" },
