@@ -331,8 +331,11 @@ func TestTheBenchsStatusesInGovWaysWords(t *testing.T) {
 		status int
 		name   string
 	}{
-		{"500", 500, "GatewayError"}, {"503", 503, "APIUnavailable"}, {"denied", 403, "AuthorizationDeny"},
-		{"stale-voucher", 401, "TokenExpired"}, {"throttle", 429, "LimitExceeded"},
+		{"500", 500, "GatewayError"},
+		{"503", 503, "APIUnavailable"},
+		{"denied", 403, "AuthorizationDeny"},
+		{"stale-voucher", 401, "TokenExpired"},
+		{"throttle", 429, "LimitExceeded"},
 	} {
 		if err := s.b.Misbehave("entrate:"+c.fault, 1); err != nil {
 			t.Fatal(err)
