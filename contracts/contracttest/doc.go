@@ -6,6 +6,7 @@
 // suite runs on the bare adapter through Direct, on the hub's pipeline, on an API client in front of it, and on the real
 // system; so a case asks only through a contracts.Runner and moves time only through Far and the harness.
 //
-// Who writes a suite proves that each of its cases can fail (Proof), on adapters in memory (Memory). Who tests anything
+// Who writes a suite takes from here the cases that are the same whatever is asked (Probe, NeverAnAnswer, SecrecyCase), and
+// proves that each of its cases can fail (Proof), on adapters in memory (Memory, Careless). Who tests anything
 // that is handed a clock or a trail finds one here: Clock, Trail.
 package contracttest
