@@ -107,29 +107,16 @@ func (v verdict) state() tax.CodeState {
 	return tax.CodeUnclear
 }
 
-// words is a message without what carries no meaning: case, accents (also as an apostrophe behind the letter), and how
-// words are set apart. Words and their order stay.
+// words is a message without what carries no meaning: case, accents, and all that stands between words (an accent may be
+// a mark or an apostrophe behind its letter). The words and their order stay.
 func words(message string) string {
-	var b strings.Builder
-	gap := false
-	for _, r := range message {
-		switch {
-		case strings.ContainsRune("'’`´", r), unicode.Is(unicode.Mn, r):
-			continue
-		case !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != unicode.ReplacementChar:
-			gap = b.Len() > 0
-			continue
-		}
-		if gap {
-			b.WriteByte(' ')
-			gap = false
-		}
-		b.WriteRune(unaccented(unicode.ToLower(r)))
-	}
-	return b.String()
+	apart := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	return strings.Join(strings.FieldsFunc(strings.Map(folded, message), apart), " ")
 }
 
-func unaccented(r rune) rune {
+// folded is a letter in lower case, without its accent.
+func folded(r rune) rune {
+	r = unicode.ToLower(r)
 	for _, set := range [...]string{"aàáâä", "eèéêë", "iìíîï", "oòóôö", "uùúûü"} {
 		if strings.ContainsRune(set, r) {
 			return rune(set[0])

@@ -1,16 +1,24 @@
-// Package entrate asks the Agenzia delle Entrate whether a codice fiscale is in use and what a partita IVA stands for
-// (REST, with a PDND voucher), who is the legal representative of a body, and what income was declared (SOAP).
+// Package entrate asks the Agenzia delle Entrate four things: whether a codice fiscale is in use and what a partita IVA
+// stands for (REST, with a PDND voucher), whether somebody is the legal representative of a body, and what income was
+// declared for a year (SOAP). Each service has its own agreement, and its own section of the configuration.
 //
-// Law: D.P.R. 605/1973 (Anagrafe tributaria); D.P.R. 633/1972, art. 35; D.P.R. 445/2000, art. 43 and 71. Source: the
-// agency's contracts "Verifica validità codice fiscale" 1.0.0 and "Verifica validità partita iva" 3.0.0 (the latter as
-// the PDND's attestation replica publishes it), both behind GovWay, whose error catalogue applies.
+// Law: D.P.R. 605/1973 (Anagrafe tributaria and codice fiscale); D.P.R. 633/1972, art. 35 and 70-bis to 70-duodecies
+// (partita IVA, VAT groups); D.P.R. 445/2000, art. 43 and 71. Source: the agency's contracts "Verifica validità codice
+// fiscale" 1.0.0 (OpenAPI) and "VerificaRappresentanteEnte" (WSDL and XSD); "Verifica validità partita iva" 3.0.0 as the
+// replica in PDND's attestation environment publishes it; GovWay's documentation and error catalogue for the gateway in
+// front of the REST services.
 //
-// Basis: published contracts; where they leave room (audiences, rate headers, error names), GovWay's documentation and
-// public client code.
+// Basis: published contracts, but for the income service, which has none: modelled. Where the contracts leave room
+// (audiences, rate headers, names of errors), GovWay's documentation and public client code.
 //
-// Known gaps: neither REST service tells as of which instant its registry answers: AsOf is the instant, by our clock, at
-// which the answer was read. The code that replaced a superseded one is never told. Quotas per day are agreed on the
-// purpose, and not announced on the wire.
+// An answer counts only in the words of the contract. Of the fiscal-code check the four agreed messages count, each with
+// its truth value; anything else is CodeUnclear, and an alarm in the log. A number's state that is not agreed is left
+// empty, with an alarm likewise.
+//
+// Known gaps: no service tells as of which instant the registry answers: AsOf is the instant, by our clock, at which the
+// answer was read. The code that replaced a superseded one is never told. That the VAT check has GET /status is known of
+// the replica alone. Limits per day are agreed on the purpose, and not announced on the wire. What the SOAP services leave
+// open stands with each of them.
 package entrate
 
 import (

@@ -91,6 +91,8 @@ func TestTheStatusDecidesAndNotTheName(t *testing.T) {
 		{"a 502 that names a 401", 502, problem(502, "TokenExpired"), "", contracts.Unavailable, "TokenExpired"},
 		{"a 403 that names a 503", 403, problem(403, "APIUnavailable"), "", contracts.Denied, "APIUnavailable"},
 		{"a body that says 200", 503, `{"type":"about:blank","title":"Service Unavailable","status":200}`, "", contracts.Unavailable, ""},
+		{"a type without a title", 503, `{"type":"https://govway.org/handling-errors/503/APIUnavailable.html"}`, "", contracts.Unavailable, "APIUnavailable"},
+		{"a type before a title", 502, `{"type":"https://govway.org/handling-errors/502/BadResponse.html","title":"Wrapped"}`, "", contracts.Unavailable, "BadResponse"},
 		{"a title without a type", 503, `{"title":"APIUnavailable"}`, "", contracts.Unavailable, "APIUnavailable"},
 		{"a type without a page", 503, `{"type":"https://govway.org/handling-errors/503/APIUnavailable"}`, "", contracts.Unavailable, "APIUnavailable"},
 		{"the header alone", 502, `<html>502</html>`, "InvalidResponse", contracts.Unavailable, "InvalidResponse"},
@@ -143,7 +145,7 @@ func TestAGatewaySpeakingForItselfIsNeverAnAnswer(t *testing.T) {
 		{"a 400 with the words of an answer", replying(400, verdictJSON(someCode.Reveal(), false, saidInvalid), "Content-Type", "application/json"), contracts.Invalid},
 		{"a 500 with the words of an answer", replying(500, verdictJSON(someCode.Reveal(), false, saidInvalid), "Content-Type", "application/json"), contracts.Unavailable},
 		{"a 503 with a page", replying(503, page, "Content-Type", "text/html"), contracts.Unavailable},
-		{"a reply beyond all measure", replying(200, strings.Repeat(" ", 1<<20), "Content-Type", "application/json"), contracts.Malformed},
+		{"a reply beyond all measure", saying(strings.Repeat(" ", 1<<20) + verdictJSON(someCode.Reveal(), false, saidInvalid)), contracts.Malformed},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
