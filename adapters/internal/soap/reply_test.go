@@ -157,8 +157,9 @@ var replies = []struct {
 	{name: "an element of the answer twice", text: body(`<told xmlns="urn:example:thing"><valid>true</valid><valid>false</valid></told>`), want: errRepeated},
 	{name: "an element in the midst of text", text: body(`<told xmlns="urn:example:thing"><valid>fal<x/>se</valid></told>`), want: errInsertion},
 	{name: "a word that is no boolean", text: body(`<told xmlns="urn:example:thing"><valid>VERO</valid></told>`), want: errTypes},
-	{name: "a boolean without a word", text: body(`<told xmlns="urn:example:thing"><valid/></told>`), want: errTypes},
-	{name: "a boolean that is nil", text: body(`<told xmlns="urn:example:thing"><valid xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"/></told>`), want: errTypes},
+	{name: "a boolean without a word", text: body(`<told xmlns="urn:example:thing"><valid> <!-- x --></valid></told>`), want: errVacant},
+	{name: "a boolean that is nil", text: body(`<told xmlns="urn:example:thing"><valid xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"/></told>`), want: errVacant},
+	{name: "a number without a digit", text: body(`<told xmlns="urn:example:thing"><count></count></told>`), want: errVacant},
 	{name: "a control character", text: strings.Replace(body(yes), ">n<", ">\x01<", 1), want: errTypes},
 }
 

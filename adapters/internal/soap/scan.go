@@ -119,6 +119,9 @@ func (s *scanner) chars() error {
 		}
 		return errStructure
 	}
+	if len(s.levels) > 0 && !blank(s.b[s.i:s.i+n]) {
+		s.levels[len(s.levels)-1].text = true
+	}
 	s.i += n
 	return nil
 }
@@ -154,6 +157,9 @@ func (s *scanner) markup() error {
 			if n < 0 {
 				return errTruncated
 			}
+			if len(s.levels) > 0 {
+				s.levels[len(s.levels)-1].text = true // an empty section is the decoder's to judge
+			}
 			s.i += 1 + n + 3
 			return nil
 		case bytes.HasPrefix(rest, []byte("!DOCTYPE")):
@@ -181,8 +187,11 @@ func (s *scanner) closing() error {
 // leave ends the innermost element.
 func (s *scanner) leave() error {
 	depth := len(s.open)
-	if len(s.levels) > 0 {
-		s.levels = s.levels[:len(s.levels)-1]
+	if n := len(s.levels); n > 0 {
+		if l := &s.levels[n-1]; l.shape != nil && l.shape.filled && !l.text {
+			return errVacant
+		}
+		s.levels = s.levels[:n-1]
 	}
 	if depth == 2 && s.body && s.children == 0 {
 		return errBodyEmpty

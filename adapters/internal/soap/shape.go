@@ -11,14 +11,16 @@ var (
 	errRepeated  = rule("the answer has an element twice where the contract has one")
 	errForeign   = rule("the answer has an element of the contract in another namespace")
 	errInsertion = rule("the answer has elements where the contract has text")
+	errVacant    = rule("the answer has an empty element where the contract has a number or a boolean")
 )
 
 // A shape is what a generated type can hold, as far as encoding/xml does not look: of two elements it takes the last, of
-// a name in any namespace it takes the name, and of text with elements in between it takes the text. Each of them could
-// make a "no" out of something else.
+// a name in any namespace it takes the name, of text with elements in between it takes the text, and of nothing it makes
+// a zero. Each of them could make a "no" out of something else.
 type shape struct {
 	fields map[string]*field
 	leaf   bool // text, and no elements
+	filled bool // text that is not blank
 }
 
 type field struct {
@@ -43,11 +45,13 @@ func shapeOf(t reflect.Type, memo map[reflect.Type]*shape) *shape {
 	case reflect.PointerTo(t).Implements(xmlType):
 		return nil
 	case reflect.PointerTo(t).Implements(textType):
-		return &shape{leaf: true}
+		return &shape{leaf: true, filled: t.Kind() != reflect.String}
 	case t.Kind() == reflect.Interface:
 		return nil
-	case t.Kind() != reflect.Struct:
+	case t.Kind() == reflect.String, t.Kind() == reflect.Slice:
 		return &shape{leaf: true}
+	case t.Kind() != reflect.Struct:
+		return &shape{leaf: true, filled: true}
 	}
 	if s, ok := memo[t]; ok {
 		return s
@@ -97,6 +101,7 @@ type level struct {
 	shape *shape
 	space []byte
 	seen  uint64
+	text  bool // there was some that is not blank
 }
 
 // enter holds an element below the Body against the shape of what is around it.

@@ -46,6 +46,7 @@ type told struct {
 
 	Valid *boolean `xml:"valid,omitempty"`
 	Note  string   `xml:"note"`
+	Count int32    `xml:"count"`
 }
 
 // boolean is what fixup puts in place of bool.
