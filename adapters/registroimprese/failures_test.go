@@ -1,6 +1,9 @@
 package registroimprese
 
 import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -122,5 +125,62 @@ func TestTheNightIsToldAsMaintenance(t *testing.T) {
 	s.Inject(lab.Fault{Match: seatCall, Do: lab.Status, Status: 503})
 	if err := wantKind(t, second(find(t, g, s.query("ri-active"))), contracts.Unavailable); strings.Contains(err.Error(), "maintenance") {
 		t.Errorf("by day: %v", err)
+	}
+}
+
+// farSide is a supplier that answers every question alike, and lets everybody in.
+func farSide(t *testing.T, header http.Header, status int, body string) (endpoint string) {
+	t.Helper()
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/authentication") {
+			_, _ = w.Write([]byte("e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":99999999999}`)) + ".c2ln"))
+			return
+		}
+		for name, values := range header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(far.Close)
+	return far.URL
+}
+
+// bothRoads lead to the same far side.
+func bothRoads(t *testing.T, header http.Header, status int, body string) (s *stage, roads map[string]finder) {
+	t.Helper()
+	endpoint := farSide(t, header, status, body)
+	to := func(c *Config, _ *contracts.Env) { c.HTTP.Endpoint, c.HTTP.CA, c.HTTP.Attempts = endpoint, "", 1 }
+	s, g := overGateway(t, to)
+	_, e := overPDND(t, to)
+	return s, map[string]finder{RoadWSPA: g, RoadPDND: e}
+}
+
+// Retry-After comes in seconds or as a date (RFC 9110, section 10.2.3); the mock speaks the one form.
+func TestBothFormsOfRetryAfter(t *testing.T) {
+	t.Parallel()
+	for form, value := range map[string]string{"seconds": "90", "a date": "Sat, 21 Nov 2026 08:01:30 GMT"} {
+		s, roads := bothRoads(t, http.Header{"Retry-After": {value}}, http.StatusTooManyRequests, "")
+		for road, r := range roads {
+			e := wantKind(t, second(find(t, r, s.query("ri-active"))), contracts.Throttled)
+			if e.After < 89*time.Second || e.After > 90*time.Second {
+				t.Errorf("%s, road %s: after %v, want 90s", form, road, e.After)
+			}
+		}
+	}
+}
+
+// What calls itself a page is no answer, whatever is on it.
+func TestAnAnswerThatSaysItIsAPageIsNone(t *testing.T) {
+	t.Parallel()
+	code := lab.Who("company-with-pec").CodiceFiscale
+	for media, want := range map[string]bool{"text/html": false, "application/json; charset=utf-8": true} {
+		s, roads := bothRoads(t, http.Header{"Content-Type": {media}}, http.StatusOK, `{"codiceFiscale":"`+code+`","cf":"`+code+`","denominazione":"X"}`)
+		for road, r := range roads {
+			err := second(find(t, r, s.query("company-with-pec")))
+			if (err == nil) != want || err != nil && contracts.KindOf(err) != contracts.Malformed {
+				t.Errorf("%s, road %s: %v", media, road, err)
+			}
+		}
 	}
 }

@@ -254,10 +254,10 @@ var (
 	errExistence = errors.New("the answer does not say whether the enterprise exists")
 )
 
-// read decodes an object. encoding/json's own errors quote the input, so they stay here.
+// read decodes an answer; whoever asked sees to it that null, which decodes to nothing, is none. encoding/json's own errors
+// quote the input, so they stay here.
 func read(body []byte, v any) error {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(body, &object) != nil || object == nil || json.Unmarshal(body, v) != nil {
+	if json.Unmarshal(body, v) != nil {
 		return errShape
 	}
 	return nil
