@@ -50,13 +50,14 @@ const (
 // A Shape is how a SOAP answer is written.
 type Shape string
 
-// The shapes. All but the last four say the same in other words.
+// The shapes. All but the last five say the same in other words.
 const (
 	Default  Shape = ""           // the agency's own: a prefixed envelope, a default namespace inside
 	Prefixed Shape = "prefixed"   // prefixes everywhere, declared at the root
 	Latin1   Shape = "iso-8859-1" // another charset, with a letter that tells
 	Huge     Shape = "huge"       // 10 MB of nothing in front
-	TwoRoots Shape = "two-roots"  // a second document behind the first, which says the best that can be said
+	Twice    Shape = "twice"      // the answer stands twice in the Body
+	TwoRoots Shape = "two-roots"  // a second document behind the first
 	Doctype  Shape = "doctype"    // a document type with an entity
 	Page     Shape = "page"       // a page of HTML, with status 200
 	Empty    Shape = "empty"      // no body, with status 200
@@ -81,9 +82,9 @@ type Settings struct {
 	LenientSAML    bool  // assertions may live 10 hours and have an ID that is no NCName, as a client in production makes them
 	SecurityFaults bool  // a refused assertion is answered by a Fault instead of XX04
 
-	Representative Codes // said by the representative's check instead of working; zero: it works
-	Order, Fetch   Codes // the same, of the two operations of the income service
-	Delay          time.Duration
+	Representative Codes         // said by the representative's check instead of working; zero: it works
+	Order, Fetch   Codes         // the same, of the two operations of the income service
+	Delay          time.Duration // bench time before incomes are ready; 20 minutes
 }
 
 // Mock is the agency. New makes one; Attach serves it.

@@ -20,7 +20,7 @@ const (
 type tale struct {
 	story, about string
 
-	status int    // a refusal by the gateway, or a Fault of a SOAP service with this status
+	status int    // of a refusal by the gateway; of a SOAP service's Fault, or with a name of the problem inside one
 	name   string // of the refusal; empty: the usual one
 	times  int    // how often it is refused before it is answered; 0: always
 	slow   bool   // the first answer takes Settings.Slow
@@ -255,7 +255,12 @@ func bodyTales() []tale {
 			a.Valid, a.Codes = &no, Codes{"00", "XX03"}
 			return a
 		}},
+		{story: "entrate-body-odd-verdict", check: func(a checkAnswer) checkAnswer {
+			a.numeral = true
+			return a
+		}},
 		{story: "entrate-body-fault", status: 500},
+		{story: "entrate-body-fault-200", status: 200},
 		{story: "entrate-body-fault-once", status: 500, times: 1},
 		{story: "entrate-body-gateway", status: 503, name: "APIUnavailable"},
 		{story: "entrate-body-slow", slow: true},

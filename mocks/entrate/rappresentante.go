@@ -22,7 +22,8 @@ type checkAnswer struct {
 	Valid *bool // nil: not told, which is no "no"
 	Codes Codes
 
-	asked string // the representative asked about
+	numeral bool   // the boolean is written " 1 " or " 0 ", as XML Schema allows
+	asked   string // the representative asked about
 }
 
 // represent is CheckValidityRappresentante.
@@ -55,13 +56,22 @@ func (m *Mock) represent(c *call) {
 	}
 	space, n := answerTo(c.body, a.Codes)
 	if a.Valid != nil {
-		word := "false"
-		if *a.Valid {
-			word = "true"
-		}
-		n.kids = append([]node{leaf("valido", word)}, n.kids...)
+		n.kids = append([]node{leaf("valido", a.word())}, n.kids...)
 	}
 	c.answer(space, n)
+}
+
+// word is the boolean as it is written.
+func (a checkAnswer) word() string {
+	switch {
+	case a.numeral && *a.Valid:
+		return " 1 "
+	case a.numeral:
+		return " 0 "
+	case *a.Valid:
+		return "true"
+	}
+	return "false"
 }
 
 // verdict is the truth about a representative and a body. The order of the two refusals is assumed.

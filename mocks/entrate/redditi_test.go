@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,6 +191,45 @@ func TestAnswersAreShuffledAndReplayFromTheSeed(t *testing.T) {
 	}
 	if !slices.Equal(runs[0], runs[1]) {
 		t.Error("the same seed gave another order")
+	}
+}
+
+func TestTheSameRequestManyTimesAtOnceIsOneRequest(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	code := s.b.Who("company-with-pec").CodiceFiscale
+	protocols := make([]string, 16)
+	var wg sync.WaitGroup
+	for i := range protocols {
+		wg.Go(func() {
+			o, rule := s.m.take("r-1", []subject{{1, code, 2025}})
+			if rule == "" {
+				protocols[i] = o.protocol
+			}
+		})
+	}
+	wg.Wait()
+	if protocols = slices.Compact(protocols); len(protocols) != 1 || protocols[0] == "" {
+		t.Errorf("%d protocols", len(protocols))
+	}
+}
+
+func TestTheSameSeedGivesTheSameAnswers(t *testing.T) {
+	t.Parallel()
+	var runs [2][]string
+	for i := range runs {
+		s := newStage(t)
+		s.code("x")
+		s.code(s.b.Who("entrate-code-503").CodiceFiscale)
+		m := s.b.Who("entrate-body-gateway")
+		s.call(s.checkDraft(m.Representative, m.CodiceFiscale))
+		ready(s, m.CodiceFiscale, s.b.Who("entrate-income-twice").CodiceFiscale)
+		for _, e := range s.b.Journal() {
+			runs[i] = append(runs[i], string(e.Response))
+		}
+	}
+	if !slices.Equal(runs[0], runs[1]) {
+		t.Errorf("%q\n%q", runs[0], runs[1])
 	}
 }
 

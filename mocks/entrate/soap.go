@@ -187,7 +187,7 @@ func (c *call) troubled(t tale, service, code string) bool {
 	case t.name != "":
 		c.gatewayFault(http.StatusInternalServerError, t.status, t.name)
 	default:
-		c.fault(http.StatusInternalServerError, "Server", "Servizio non disponibile: riprovare più tardi", "")
+		c.fault(t.status, "Server", "Servizio non disponibile: riprovare più tardi", "")
 	}
 	return true
 }

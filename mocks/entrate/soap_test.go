@@ -242,6 +242,7 @@ func TestBodiesTellTheirStories(t *testing.T) {
 		{"entrate-body-contradiction", "true", Codes{"01", "XX0A"}},
 		{"entrate-body-done-with-error", "false", Codes{"00", "XX03"}},
 		{"entrate-body-slow", "true", Codes{"00", "XX00"}},
+		{"entrate-body-odd-verdict", " 1 ", Codes{"00", "XX00"}},
 		{"entrate-body-prefixed", "true", Codes{"00", "XX00"}},
 		{"entrate-body-latin1", "true", Codes{"00", "XX00"}},
 	} {
@@ -265,13 +266,23 @@ func TestBodiesTellTheirStories(t *testing.T) {
 			t.Errorf("fault-once, call %d: %d", i+1, r.status)
 		}
 	}
-	for story, want := range map[string]string{
-		"entrate-body-fault": "soapenv:Server", "entrate-body-gateway": `<problem xmlns="urn:ietf:rfc:7807">`,
+	for _, c := range []struct {
+		story  string
+		status int
+		has    string
+	}{
+		{"entrate-body-fault", 500, "<faultcode>soapenv:Server</faultcode>"},
+		{"entrate-body-fault-200", 200, "<faultcode>soapenv:Server</faultcode>"},
+		{"entrate-body-gateway", 500, `<problem xmlns="urn:ietf:rfc:7807">`},
 	} {
-		m := s.b.Who(story)
-		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.status != 500 || !strings.Contains(r.raw, want) {
-			t.Errorf("%s: %d %s", story, r.status, r.raw)
+		m := s.b.Who(c.story)
+		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.status != c.status || !strings.Contains(r.raw, c.has) {
+			t.Errorf("%s: %d %s", c.story, r.status, r.raw)
 		}
+	}
+	other := s.b.Who("entrate-body-odd-verdict")
+	if a := s.check(SecondRepresentative(), other.CodiceFiscale); a.Valid == nil || *a.Valid != " 0 " {
+		t.Errorf("another's odd verdict: %+v", a)
 	}
 }
 
@@ -312,6 +323,7 @@ func TestShapesOfSOAPAnswers(t *testing.T) {
 		{Prefixed, "<ns2:valido>true</ns2:valido>"},
 		{Latin1, "gi\xe0 registrata"},
 		{Huge, strings.Repeat("raccordo. ", 1<<20)},
+		{Twice, "</checkValidityRappresentanteResp><checkValidityRappresentanteResp"},
 		{TwoRoots, "</soapenv:Envelope>\n<soapenv:Envelope"},
 		{Doctype, "&esito;"},
 		{Page, "<html>"},

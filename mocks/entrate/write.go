@@ -88,6 +88,8 @@ func (c *call) send(status int, content, space string) {
 		"<" + p + ":Body>" + content + "</" + p + ":Body></" + p + ":Envelope>"
 	charset := "UTF-8"
 	switch c.shape {
+	case Twice:
+		envelope = strings.Replace(envelope, content, content+content, 1)
 	case Latin1:
 		charset = "ISO-8859-1"
 		envelope = `<?xml version="1.0" encoding="ISO-8859-1"?><!-- verifica già registrata -->` + envelope
