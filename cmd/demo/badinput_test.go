@@ -80,6 +80,9 @@ func TestBadInputThroughTheWholeJob(t *testing.T) {
 			r.adds(t)
 			if rows, done, bad := r.n(t, "rows"), r.n(t, "delivered"), r.n(t, "invalid"); rows != c.rows || done != c.delivered || bad != c.refused {
 				t.Errorf("%d rows, %d delivered, %d invalid; want %d, %d and %d", rows, done, bad, c.rows, c.delivered, c.refused)
+				for _, one := range r.job.core.rows {
+					t.Logf("%s: %s, %s, %s", one.describe(), one.outcome, one.reason, one.detail)
+				}
 			}
 			for _, one := range r.job.core.rows {
 				if one.outcome == invalid && one.detail != c.reason {

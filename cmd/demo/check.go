@@ -59,14 +59,22 @@ type checker struct {
 	// serves reports whether any source is configured for an operation. A question without a source is not asked: that
 	// says nothing about the employer.
 	serves func(op string) bool
-	// slow reports whether an answer takes longer than anybody waits for: it becomes a ticket at once.
-	slow func(question) bool
+	pace   func(question) pace
 	// patience is how long each topic is waited for. It leaves some of the budget for handing in the tickets.
 	patience map[topic]time.Duration
 	budget   time.Duration    // of the whole check, in real time: a person waits for it
 	now      func() time.Time // for terms, on the hub's clock
 
 	asking sync.WaitGroup // questions that may outlive their check
+}
+
+// A pace is how soon a question is answered.
+type pace struct {
+	// slow: later than anybody waits for. It becomes a ticket at once.
+	slow bool
+	// at is the register to ask while the employer waits, where those behind it on the route are slow: it may hold the
+	// answer, and a "no" of its own is not the route's. Empty: the whole route is asked.
+	at string
 }
 
 // checkBudget is how long a person is made to wait.
@@ -81,10 +89,10 @@ func newChecker(hub contracts.Submitter, now func() time.Time) *checker {
 	return &checker{
 		hub: hub, now: now, budget: checkBudget,
 		serves: func(string) bool { return true },
-		slow:   func(q question) bool { return q.topic == aboutIncome },
+		pace:   func(q question) pace { return pace{slow: q.topic == aboutIncome} },
 		patience: map[topic]time.Duration{
 			aboutCompany: 2500 * time.Millisecond, aboutMandate: 2500 * time.Millisecond, aboutDomicile: 2500 * time.Millisecond,
-			aboutCode: 2 * time.Second, aboutVAT: 2 * time.Second,
+			aboutCode: 1500 * time.Millisecond, aboutVAT: 1500 * time.Millisecond,
 		},
 	}
 }
@@ -116,7 +124,8 @@ func (c *checker) wait() { c.asking.Wait() }
 
 // establish asks one question and, where that leaves it open, hands it in as a ticket.
 func (c *checker) establish(ctx context.Context, id string, q question) fact {
-	f := fact{topic: q.topic, none: q.none, slow: c.slow(q)}
+	way := c.pace(q)
+	f := fact{topic: q.topic, none: q.none, slow: way.slow}
 	switch {
 	case !c.serves(q.op):
 		f.known, f.why = noSource, "no source is configured"
@@ -125,9 +134,17 @@ func (c *checker) establish(ctx context.Context, id string, q question) fact {
 		f.why = "the answer takes its time"
 	default:
 		began := time.Now()
-		m, err := within(ctx, c, c.patience[q.topic], func(ctx context.Context) (meaning, error) { return q.ask(ctx, c.hub) })
-		f.learn(m, err)
+		m, err := within(ctx, c, c.patience[q.topic], func(ctx context.Context) (meaning, error) {
+			if way.at != "" {
+				return q.ask(ctx, contracts.Pinned(c.hub, way.at))
+			}
+			return q.ask(ctx, c.hub)
+		})
 		f.took = time.Since(began)
+		if f.learn(m, err); way.at != "" && errors.Is(err, contracts.NotFound) {
+			f.known, f.why, f.slow = notYet, "the register that answers at once holds nothing; others take their time", true
+			f.meaning = meaning{}
+		}
 		// A call that became a ticket by itself needs no other.
 		if e := contracts.AsError(err); e != nil && e.Kind == contracts.Pending && e.Ticket != "" {
 			f.ticket = e.Ticket

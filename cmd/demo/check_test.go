@@ -136,7 +136,7 @@ func lies() []any {
 func conducts(op string, capacity domicile.Capacity) []conduct {
 	all := []conduct{
 		{name: "answers", know: holds},
-		{name: "answers just in time", know: holds, after: 1900 * time.Millisecond},
+		{name: "answers just in time", know: holds, after: 1400 * time.Millisecond},
 		{name: "answers too late", know: notYet, after: 2700 * time.Millisecond},
 		{name: "takes 20 s", know: notYet, after: 20 * time.Second},
 		{name: "hangs and hears nothing", know: notYet, after: time.Hour, deaf: true},

@@ -137,7 +137,7 @@ func (s *summary) noted(w io.Writer) {
 	for _, one := range s.rows {
 		for i := range one.facts {
 			if note := one.facts[i].noteworthy(); note != "" {
-				count[note]++
+				count[string(one.facts[i].topic)+": "+note]++
 			}
 		}
 	}

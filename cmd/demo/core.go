@@ -64,8 +64,9 @@ type debt struct {
 const (
 	service   = "core"
 	purpose   = "activation"
-	together  = 16              // employers who come at the same time
-	between   = 3 * time.Second // from some to the next: registers answer so many questions a second and no more
+	together  = 512              // employers who come at the same time, as on a day when a form opens
+	desks     = 16               // of them, how many are checked at once
+	between   = 10 * time.Second // until the next come: registers answer so many questions a minute and no more
 	eventPage = 500
 	respite   = time.Second     // the least time to leave a hub that has no room
 	patience  = 2 * time.Minute // with one that has none, in real time: it waits for a disk, not for a term
@@ -133,11 +134,19 @@ func (c *core) take(ctx context.Context) error {
 			visits = append(visits, visit{row: one, asks: asks})
 		}
 	}
+	next := make(chan *visit)
 	var side sync.WaitGroup
-	for i := range visits {
-		v := &visits[i]
-		side.Go(func() { v.facts, v.owed = c.checker.check(c.caller(ctx, v.id), v.asks) })
+	for range desks {
+		side.Go(func() {
+			for v := range next {
+				v.facts, v.owed = c.checker.check(c.caller(ctx, v.id), v.asks)
+			}
+		})
 	}
+	for i := range visits {
+		next <- &visits[i]
+	}
+	close(next)
 	side.Wait()
 	if ctx.Err() != nil { // interrupted: nobody knows what a broken check means
 		for _, v := range visits {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func (j *job) open(ctx context.Context, rows *input.Reader, errOut io.Writer) (e
 		return err
 	}
 	j.core = newCore(j.hub, rows, j.opt.seed, j.bench.Clock().Now)
-	j.core.checker.serves, j.core.checker.slow = served(j.hub), unhurried(cfg)
+	j.core.checker.serves, j.core.checker.pace = served(j.hub), paces(cfg)
 	j.show = newProgress(errOut, j.core, j.bench, j.opt.json)
 	j.core.tick = j.show.tick
 	if j.opt.probe != nil {
@@ -210,13 +211,15 @@ func openHub(ctx context.Context, bench *lab.Bench, dir string) (*hub.Hub, *hub.
 	if err != nil {
 		return nil, nil, err
 	}
+	// The clock stands still while the employers who came together are checked, so that calls a second are no measure.
+	const calls = "calls:\n  callers:\n    core: {places: 200}\n"
 	// Receipts carry their own instants: reading the mailbox every five minutes costs 72 virtual hours a fifth of the
 	// log-ins, and no row a second.
 	const kind = "    kind: pec\n"
 	if !strings.Contains(string(text), kind) {
 		return nil, nil, errors.New("the mocks' configuration has no PEC adapter")
 	}
-	yaml := strings.Replace(string(text), kind, kind+"    poll: 5m\n", 1)
+	yaml := calls + strings.Replace(string(text), kind, kind+"    poll: 5m\n", 1)
 	file := filepath.Join(dir, "hub.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return nil, nil, err
@@ -238,32 +241,45 @@ func served(h *hub.Hub) func(op string) bool {
 	return func(op string) bool { return has[op] }
 }
 
-// unhurried tells which questions nobody waits for: those about income, and those about the domiciles of a capacity whose
-// register answers in lists. Core teams know the latter from what "hub check" says of their hub.
-func unhurried(cfg *hub.Config) func(question) bool {
-	lists := map[string]bool{}
+// paces tells which questions nobody waits for: those about income, and those about the domiciles of a capacity whose
+// registers answer in lists. Core teams know the latter from what "hub check" says of their hub.
+func paces(cfg *hub.Config) func(question) pace {
+	of := map[string]pace{}
 	for _, capacity := range []domicile.Capacity{domicile.Enterprise, domicile.Body, domicile.Person, domicile.Professional} {
-		lists[string(capacity)] = inLists(cfg, string(capacity))
+		of[string(capacity)] = domiciles(cfg, string(capacity))
 	}
-	return func(q question) bool {
-		return q.topic == aboutIncome || q.topic == aboutDomicile && lists[q.class]
+	return func(q question) pace {
+		switch q.topic {
+		case aboutIncome:
+			return pace{slow: true}
+		case aboutDomicile:
+			return of[q.class]
+		}
+		return pace{}
 	}
 }
 
-// inLists reports whether the first register on the route of domiciles that holds a capacity answers in lists.
-func inLists(cfg *hub.Config, capacity string) bool {
+// domiciles tells how soon the registers on the route answer for a capacity.
+func domiciles(cfg *hub.Config, capacity string) (p pace) {
+	first := ""
 	for _, name := range cfg.Routes["domicile"] {
 		pacer, ok := cfg.Adapters[name].Config.(contracts.Pacer)
 		if !ok {
-			return false
+			continue // it answers everything at once
 		}
-		for _, p := range pacer.Paces() {
-			if p.Op == domicile.OpLookup.OpInfo && p.For == capacity {
-				return !p.AtOnce
+		for _, of := range pacer.Paces() {
+			switch {
+			case of.Op != domicile.OpLookup.OpInfo || of.For != capacity:
+			case of.AtOnce:
+				first = cmp.Or(first, name)
+			case first == "":
+				return pace{slow: true}
+			default:
+				return pace{at: first}
 			}
 		}
 	}
-	return false
+	return pace{}
 }
 
 // judge reads the list again and compares it with what the provider took.
@@ -286,7 +302,7 @@ func (j *job) judge(interrupted bool) (audit.Report, error) {
 	if !ok {
 		return audit.Report{}, errors.New("no PEC provider on the bench")
 	}
-	run := audit.Run{Rows: rows, Taken: provider.Accepted(), Journal: j.bench.Journal(), Began: start}
+	run := audit.Run{Rows: rows, Taken: provider.Accepted(), Journal: j.bench.Journal(), Bench: j.bench, Began: start}
 	if interrupted {
 		run.Unfinished = j.core.unfinished
 	}

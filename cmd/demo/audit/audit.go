@@ -22,7 +22,8 @@ type Run struct {
 	Rows    []input.Row     // the list, as it was read
 	Taken   []pec.Submitted // every message that the provider took with 250
 	Journal []lab.Exchange  // what every mock saw
-	Began   time.Time       // the instant for which the registers are asked
+	Bench   *lab.Bench      // whose registers hold the truth
+	Began   time.Time       // the instant for which they are asked
 	// Unfinished tells, of a run that was broken off, which rows it had not come to: nothing is due for them yet. nil: the
 	// run went on to its end.
 	Unfinished func(id string) bool
@@ -47,19 +48,24 @@ func Messages(run Run) Report {
 		id := caseOf(m.Subject)
 		by[id] = append(by[id], m)
 	}
+	seen := look(run.Journal)
 	for _, row := range run.Rows {
 		if row.Repeated {
 			continue // its first row stands for it
 		}
 		got := by[row.ID]
 		delete(by, row.ID)
-		due := dueAddress(row.Query, run.Began)
+		due := run.dueAddress(row.Query)
+		no, told := run.refused(row, seen)
+		if told {
+			due = ""
+		}
 		switch {
 		case len(got) > 1:
 			r.Duplicates = append(r.Duplicates, row.ID)
 		case len(got) == 1 && (due == "" || len(got[0].Recipients) != 1 || !strings.EqualFold(got[0].Recipients[0], due)):
 			r.Unexpected = append(r.Unexpected, row.ID)
-		case len(got) == 1 || due == "" || run.Unfinished != nil && run.Unfinished(row.ID):
+		case len(got) == 1 || due == "" || no || run.Unfinished != nil && run.Unfinished(row.ID):
 		case run.unanswered(row.Query):
 			r.Unanswered = append(r.Unanswered, row.ID)
 		default:
@@ -72,10 +78,14 @@ func Messages(run Run) Report {
 	return r
 }
 
-// unanswered reports whether the register, which answers single questions about this subject with 500 for ever, was
-// asked about them alone.
+// unanswered reports whether the register never gave an answer: INAD answers single questions about some with 500 for
+// ever, and these were asked about alone; the business register's answers about some have no meaning.
 func (run Run) unanswered(q domicile.Query) bool {
-	m, ok := lab.ByCode(q.Subject.CodiceFiscale.Reveal())
+	code := cmp.Or(q.Subject.CodiceFiscale.Reveal(), q.Subject.PartitaIVA.Reveal())
+	if ri := run.business(); ri != nil && q.Capacity == domicile.Enterprise && !ri.Tells(code) {
+		return true
+	}
+	m, ok := run.Bench.ByCode(code)
 	if !ok || m.Quirk != lab.QuirkBroken {
 		return false
 	}
@@ -104,8 +114,8 @@ func caseOf(subject string) string {
 
 // dueAddress says where the law sends the code: an enterprise's address in INI-PEC and nowhere else; a body's or a
 // person's own in INAD; a professional's from the order, then the professional one in INAD. Empty: nowhere.
-func dueAddress(q domicile.Query, at time.Time) string {
-	m, known := lab.ByCode(cmp.Or(q.Subject.CodiceFiscale.Reveal(), q.Subject.PartitaIVA.Reveal()))
+func (run Run) dueAddress(q domicile.Query) string {
+	m, known := run.Bench.ByCode(cmp.Or(q.Subject.CodiceFiscale.Reveal(), q.Subject.PartitaIVA.Reveal()))
 	if !known {
 		return ""
 	}
@@ -123,7 +133,7 @@ func dueAddress(q domicile.Query, at time.Time) string {
 	if q.Subject.CodiceFiscale.Omocodic() {
 		return "" // INAD's own pattern refuses the code: it cannot be asked
 	}
-	for _, d := range m.InForce(at) {
+	for _, d := range m.InForce(run.Began) {
 		if (d.Profession != "") == (q.Capacity == domicile.Professional) && usable(d.Address) {
 			return d.Address
 		}

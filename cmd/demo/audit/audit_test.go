@@ -48,6 +48,7 @@ const (
 
 func TestAuditFindsWhatIsPlanted(t *testing.T) {
 	t.Parallel()
+	bench := lab.Start(t)
 	firm, person := row(t, "A1", "company-with-pec"), row(t, "A2", "personal-domicile")
 	sound := []pec.Submitted{message("A1", firmAddress), message("A2", personAddress)}
 	rows := []input.Row{firm, person}
@@ -106,7 +107,7 @@ func TestAuditFindsWhatIsPlanted(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
-			c.run.Began = began
+			c.run.Began, c.run.Bench = began, bench
 			got := Messages(c.run)
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("found %+v, want %+v", got, c.want)
@@ -120,10 +121,11 @@ func TestAuditFindsWhatIsPlanted(t *testing.T) {
 
 func TestWhatIsNotLost(t *testing.T) {
 	t.Parallel()
+	bench := lab.Start(t)
 	rows := []input.Row{row(t, "A1", "company-with-pec"), row(t, "A2", "personal-domicile")}
 	t.Run("a run that was broken off had not come to it", func(t *testing.T) {
 		t.Parallel()
-		got := Messages(Run{Rows: rows, Began: began, Unfinished: func(id string) bool { return id == "A2" }})
+		got := Messages(Run{Rows: rows, Began: began, Bench: bench, Unfinished: func(id string) bool { return id == "A2" }})
 		if !slices.Equal(got.Lost, []string{"A1"}) {
 			t.Errorf("found %+v, want A1 lost, of which the run said that it had ended", got)
 		}
@@ -144,7 +146,7 @@ func TestWhatIsNotLost(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
-			got := Messages(Run{Rows: broken, Began: began, Journal: c.journal})
+			got := Messages(Run{Rows: broken, Began: began, Bench: bench, Journal: c.journal})
 			if len(got.Lost) > 0 != c.lost || len(got.Unanswered) > 0 == c.lost {
 				t.Errorf("found %+v, lost: want %v", got, c.lost)
 			}
