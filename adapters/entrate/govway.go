@@ -118,16 +118,16 @@ func (g *gateway) check(ctx context.Context) error {
 }
 
 // failure maps a reply with an unwelcome status: the status decides, since installations wrap the names, and the name
-// becomes the code. Free text is never quoted.
+// becomes the code. Free text is never quoted. used are the credentials that were sent, if any.
 func (g *gateway) failure(ctx context.Context, resp *wire.Response, used string) *contracts.Error {
 	e := resp.Err(ctx, govwayName(resp.Header, resp.Body))
 	text := ""
 	switch resp.Status {
 	case http.StatusUnauthorized:
-		if text = g.misdirected(used); text == "" {
-			text = "the voucher is made out to this endpoint: see on the PDND whether agreement and purpose are active, and whether our clock is right"
+		text = "a voucher is asked for where the contract wants none: see http.endpoint"
+		if used != "" {
+			text = "voucher refused, a new one too: " + g.refusal(used)
 		}
-		text = "voucher refused, a new one too: " + text
 	case http.StatusForbidden:
 		text = "see on the PDND whether agreement and purpose are active and suit this service"
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
@@ -169,6 +169,14 @@ func govwayID(body []byte) string {
 		return ""
 	}
 	return p.ID
+}
+
+// refusal is why a voucher may have been refused, as far as we can see.
+func (g *gateway) refusal(credentials string) string {
+	if text := g.misdirected(credentials); text != "" {
+		return text
+	}
+	return "it is made out to this endpoint: see on the PDND whether agreement and purpose are active, and whether our clock is right"
 }
 
 // misdirected says that a voucher is made out to another name than the one in http.endpoint, and what to write there;

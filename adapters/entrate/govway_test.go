@@ -373,6 +373,7 @@ func TestCheckConsultsNobody(t *testing.T) {
 		{"both services are up", alive, contracts.Internal},
 		{"down for maintenance", troubled(503, "APIUnavailable"), contracts.Unavailable},
 		{"no such service", replying(404, "<html>"), contracts.Malformed},
+		{"a voucher is wanted", troubled(401, "AuthenticationRequired"), contracts.Denied},
 		{"a page", replying(200, "<html>", "Content-Type", "text/html"), contracts.Malformed},
 		{"nothing", replying(200, "", "Content-Type", "application/problem+json"), contracts.Malformed},
 	} {
@@ -400,6 +401,18 @@ func TestCheckConsultsNobody(t *testing.T) {
 				t.Errorf("%v: want operation check, and both services named", err)
 			}
 		})
+	}
+}
+
+func TestAStatusThatWantsAVoucherIsNotBlamedOnAVoucher(t *testing.T) {
+	t.Parallel()
+	far, a := answering(t, troubled(401, "AuthenticationRequired"), once)
+	err := a.Check(t.Context())
+	if e := wantKind(t, err, contracts.Denied); strings.Contains(e.Error(), "refused") || !strings.Contains(e.Error(), "wants none") {
+		t.Errorf("%v: no voucher was sent", err)
+	}
+	if vouchers, _ := far.counts(); vouchers != 0 {
+		t.Errorf("%d vouchers", vouchers)
 	}
 }
 
