@@ -144,26 +144,45 @@ func (r *register) told(cf string, n int64) company.Company {
 	case r.wrong("finds a stranger"):
 		c = firm(suspended)
 		c.AsOf = r.Now()
-	case r.wrong("marks nothing unknown"):
-		c.Unknown = slices.DeleteFunc(c.Unknown, func(a company.Attribute) bool { return a != company.Standing })
 	case r.wrong("everything is unknown"):
 		c = company.Company{CodiceFiscale: c.CodiceFiscale, Register: c.Register, AsOf: c.AsOf, Unknown: company.Attributes()}
-	case r.wrong("tells what is unknown"):
-		c.Registered = "2001-02-03"
-	case r.wrong("does not say when"):
-		c.AsOf = time.Time{}
-	case r.wrong("does not say who vouches"):
-		c.Register = ""
-	case r.wrong("another seat"):
-		c.Seat.Comune = "Milano"
 	case r.wrong("forgets the street") && cf == byNumber:
 		c.Seat.Street = contracts.Private{}
-	case r.wrong("register's own words"):
-		c.Status = "ATTIVA"
 	case r.wrong("tires of a question") && n%2 == 0:
 		c.Name = contracts.Private{}
 	}
+	if spoil := spoils[r.mistake]; spoil != nil {
+		spoil(&c)
+	}
 	return c
+}
+
+// spoils are mistakes about what is told of every enterprise.
+var spoils = map[mistake]func(*company.Company){
+	"does not say when":        func(c *company.Company) { c.AsOf = time.Time{} },
+	"does not say who vouches": func(c *company.Company) { c.Register = "" },
+	"does not say who it is":   func(c *company.Company) { c.CodiceFiscale = contracts.CodiceFiscale{} },
+	"tells another's number":   func(c *company.Company) { c.PartitaIVA = companytest.Query("", active).Subject.PartitaIVA },
+	"register's own words":     func(c *company.Company) { c.Status = "ATTIVA" },
+	"no status, and known":     func(c *company.Company) { c.Status = "" },
+	"another name":             func(c *company.Company) { c.Name = contracts.NewPrivate("Cantine") },
+	"another form":             func(c *company.Company) { c.LegalForm.Code = "SP" },
+	"another seat":             func(c *company.Company) { c.Seat.Comune = "Milano" },
+	"another REA":              func(c *company.Company) { c.REA.Number = "1" },
+	"another domicile": func(c *company.Company) {
+		c.Domicile = contracttest.Sure(contracts.ParseAddress("altra@pec.memory.test"))
+	},
+	"province in words":         func(c *company.Company) { c.Seat.Province = "Roma" },
+	"CAP without its zeros":     func(c *company.Company) { c.Seat.CAP = "184" },
+	"chamber and number in one": func(c *company.Company) { c.REA.Number = "RM-1234567" },
+	"activity without a code":   func(c *company.Company) { c.Activities = []company.Coded{{Text: "uva"}} },
+	"the register's day":        func(c *company.Company) { c.Registered = "20010203" },
+	"tells what is unknown":     func(c *company.Company) { c.Registered = "2001-02-03" },
+	"unknown twice":             func(c *company.Company) { c.Unknown = append(c.Unknown, company.Registered) },
+	"unknown, and no attribute": func(c *company.Company) { c.Unknown = append(c.Unknown, "colour") },
+	"marks nothing unknown": func(c *company.Company) {
+		c.Unknown = slices.DeleteFunc(c.Unknown, func(a company.Attribute) bool { return a != company.Standing })
+	},
 }
 
 // yes are the mandates that the register knows.

@@ -167,7 +167,46 @@ func (r *registry) vat(ctx context.Context, q tax.VATQuery) (tax.VAT, error) {
 		v.Since = "2001-01-01"
 	}
 	v.AsOf = r.Now()
+	if spoil := spoils[r.mistake]; spoil.vat != nil {
+		spoil.vat(&v)
+	}
 	return v, nil
+}
+
+// spoils are mistakes about what is told of every number or taxpayer, and a case that finds them.
+var spoils = map[mistake]struct {
+	in     string
+	vat    func(*tax.VAT)
+	income func(*tax.Income)
+}{
+	"number without an instant":    {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.AsOf = time.Time{} }},
+	"number vouched for by nobody": {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Register = "" }},
+	"the registry's own words":     {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Status = "ATTIVA" }},
+	"the registry's own days":      {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Since = "03/02/2001" }},
+	"ceases for ever":              {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Ceased = "9999-12-31" }},
+	"active, and ceased":           {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Ceased = "2020-05-06" }},
+	"everybody is a group":         {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Group = true }},
+	"everybody is a member":        {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Member = &tax.Membership{} }},
+	"names nobody's number":        {in: "vat-unassigned-is-told", vat: func(v *tax.VAT) { v.Name = contracts.NewPrivate("NON ASSEGNATA") }},
+	"suspended when":               {in: "vat-suspended-is-told", vat: func(v *tax.VAT) { v.Suspended = "" }},
+	"member of another": {in: "vat-of-a-member-names-the-group", vat: func(v *tax.VAT) {
+		v.Member = &tax.Membership{Group: contracttest.Sure(contracts.ParsePartitaIVA(active)), Since: "2019-01-01"}
+	}},
+	"member since ever": {in: "vat-of-a-member-names-the-group", vat: func(v *tax.VAT) {
+		if v.Member != nil {
+			v.Member.Since = "1001-01-01"
+		}
+	}},
+	"income without an instant":    {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.AsOf = time.Time{} }},
+	"income vouched for by nobody": {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Register = "" }},
+	"another year":                 {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Year-- }},
+	"no year":                      {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Year = 0 }},
+	"another turnover":             {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Turnover = i.Income }},
+	"no income":                    {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Income = tax.Money{} }},
+	"whole euro for cents":         {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Income = tax.Euro(4_120_000) }},
+	"another day":                  {in: "income-tells-what-was-declared", income: func(i *tax.Income) { i.Presented = "2026-07-01" }},
+	"a ticket without an instant":  {in: "income-tickets-keep-their-own-answers", income: func(i *tax.Income) { i.AsOf = time.Time{} }},
+	"a list vouched for by nobody": {in: "income-list-gives-each-its-own", income: func(i *tax.Income) { i.Register = "" }},
 }
 
 // declaration is what the registry holds of a taxpayer and a year.
@@ -264,7 +303,10 @@ func (r *registry) declared(q tax.IncomeQuery) (tax.Income, error) {
 	case r.wrong("forgets the day") && out.Presented == "":
 		out.Presented = "9999-12-31"
 	case r.wrong("shows the amount"):
-		r.log.Info(fmt.Sprint("income ", contracttest.Sure(out.Income.MarshalText())))
+		r.log.Info(fmt.Sprintf("income %s", contracttest.Sure(out.Income.MarshalText())))
+	}
+	if spoil := spoils[r.mistake]; spoil.income != nil {
+		spoil.income(&out)
 	}
 	return out, nil
 }
