@@ -129,7 +129,7 @@ func TestTheNightIsToldAsMaintenance(t *testing.T) {
 }
 
 // farSide is a supplier that answers every question alike, and lets everybody in.
-func farSide(t *testing.T, header http.Header, status int, body string) (endpoint string) {
+func farSide(t testing.TB, header http.Header, status int, body string) (endpoint string) {
 	t.Helper()
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/authentication") {
