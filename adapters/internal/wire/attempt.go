@@ -37,6 +37,7 @@ type attempt struct {
 	wait   time.Duration
 
 	wrote  atomic.Bool // the request may have left
+	reused atomic.Bool // on a connection that had carried another before
 	replay atomic.Bool // net/http wanted to send it again by itself
 }
 
@@ -104,6 +105,7 @@ func (k *call) request() (*http.Request, error) {
 // gotConn hears of each connection the attempt is given. A second one after the request may have left is net/http
 // replaying by itself: the connection is taken away, and the repeat becomes an attempt of ours, signed afresh, or none.
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.reused.Store(info.Reused)
 	if a.wrote.Load() {
 		a.replay.Store(true)
 		_ = info.Conn.Close()
@@ -116,6 +118,11 @@ func (a *attempt) exchange(ctx context.Context, r *http.Request) {
 		a.fault = faultOf(ctx, err)
 		if a.replay.Load() {
 			a.fault = faultLost
+		}
+		if a.reused.Load() {
+			// A peer that came up again, or a firewall that forgot us, has killed every connection that stood idle: the next
+			// attempt must not be spent on another of them.
+			a.call.client.transport.CloseIdleConnections()
 		}
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,6 +51,44 @@ func TestGivenUpBeforehandTouchesNoWire(t *testing.T) {
 	wantKind(t, err, contracts.Canceled)
 	if len(tr.Attempts()) != 0 {
 		t.Error("an attempt stands in the trail")
+	}
+}
+
+// A far side that came up again knows none of the connections that stood idle: one attempt finds out, and the next goes
+// over a new one.
+func TestDeadIdleConnectionsCostOneAttempt(t *testing.T) {
+	t.Parallel()
+	const idle = 8
+	var together sync.WaitGroup
+	together.Add(idle)
+	var seen sync.Map
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, known := seen.LoadOrStore(r.RemoteAddr, true); known {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+			return
+		}
+		if body, _ := io.ReadAll(r.Body); string(body) == "open" {
+			together.Done()
+			together.Wait()
+		}
+	})
+	c := client(t, s.URL, func(c *Config) { c.Attempts = 2 })
+	ctx, _ := with(t.Context(), contracts.Read)
+	var wg sync.WaitGroup
+	for range idle {
+		wg.Go(func() {
+			if _, err := c.Do(ctx, post("open")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	ctx, tr := with(t.Context(), contracts.Read)
+	if _, err := c.Do(ctx, post("x")); err != nil {
+		t.Errorf("%v after %d attempts", err, len(tr.Attempts()))
 	}
 }
 
