@@ -25,7 +25,7 @@ func (b *Bench) serveAdmin() error {
 	mux.HandleFunc("GET /_lab/seed", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, map[string]uint64{"seed": b.seed})
 	})
-	mux.HandleFunc("GET /_lab/cast", func(w http.ResponseWriter, _ *http.Request) { reply(w, Cast()) })
+	mux.HandleFunc("GET /_lab/cast", func(w http.ResponseWriter, _ *http.Request) { reply(w, b.Cast()) })
 	l, err := b.listen("lab", "http", "connect")
 	if err != nil {
 		return err
