@@ -198,6 +198,7 @@ func TestOnlyWhatWasVerifiedIsDecoded(t *testing.T) {
 		rule   string
 	}{
 		"signed":                {200, good, ""},
+		"signed, with a nil":    {200, p.answer(t, `<told xmlns="urn:example:thing"><valid xmlns:i="`+nsInstance+`" i:nil="true"></valid><note>n</note></told>`), ""},
 		"changed":               {200, strings.Replace(good, "<valid>true", "<valid>false", 1), errDigest.Error()},
 		"not signed":            {200, body(yes), errUnsigned.Error()},
 		"a fault is not signed": {500, faultOf("S:Client", ""), "fault"},

@@ -46,7 +46,6 @@ func (x *exchange) Do(r *http.Request) (*http.Response, error) {
 		x.err = err
 		return nil, err
 	}
-	x.reply.Envelope = text
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": contentType}, Body: &replyBody{bytes.NewReader(text)}, Request: r,
 	}, nil
@@ -141,6 +140,7 @@ func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
 		return nil, resp.Err(x.ctx, "") // a page of a gateway's; only its status tells
 	}
 	text := env.text
+	x.reply.Envelope = text
 	if verify := x.client.opt.Verify; verify != nil {
 		var signed *Signature
 		switch signed, text, err = verify.envelope(x.client.opt.Clock.Now(), env); {
@@ -156,5 +156,11 @@ func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
 	if env.child != x.op.Answer {
 		return nil, resp.Malformed(x.ctx, errAnswer.Error())
 	}
-	return text, nil
+	if env.text = text; len(env.nils) > 0 && x.reply.Signer != nil {
+		if env, err = scan(text, x.op.Answer, x.shape, nil); err != nil {
+			return nil, resp.Malformed(x.ctx, err.Error())
+		}
+	}
+	x.reply.Envelope = text
+	return without(text, env.nils), nil
 }

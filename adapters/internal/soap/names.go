@@ -15,6 +15,7 @@ const (
 
 	nsEnvelope12 = "http://www.w3.org/2003/05/soap-envelope"
 	nsProblem    = "urn:ietf:rfc:7807"
+	nsInstance   = "http://www.w3.org/2001/XMLSchema-instance"
 	nsXML        = "http://www.w3.org/XML/1998/namespace"
 	nsXMLNS      = "http://www.w3.org/2000/xmlns/"
 	actorNext    = "http://schemas.xmlsoap.org/soap/actor/next"

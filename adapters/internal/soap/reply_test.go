@@ -158,7 +158,9 @@ var replies = []struct {
 	{name: "an element in the midst of text", text: body(`<told xmlns="urn:example:thing"><valid>fal<x/>se</valid></told>`), want: errInsertion},
 	{name: "a word that is no boolean", text: body(`<told xmlns="urn:example:thing"><valid>VERO</valid></told>`), want: errTypes},
 	{name: "a boolean without a word", text: body(`<told xmlns="urn:example:thing"><valid> <!-- x --></valid></told>`), want: errVacant},
-	{name: "a boolean that is nil", text: body(`<told xmlns="urn:example:thing"><valid xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"/></told>`), want: errVacant},
+	{name: "a number that is nil, and cannot be", text: body(`<told xmlns="urn:example:thing"><count xmlns:i="` + nsInstance + `" i:nil="true"/></told>`), want: errVacant},
+	{name: "a nil that is not empty", text: body(`<told xmlns="urn:example:thing"><valid xmlns:i="` + nsInstance + `" i:nil="true">true</valid></told>`), want: errNil},
+	{name: "a nil that is none", text: body(`<told xmlns="urn:example:thing"><valid xmlns:i="` + nsInstance + `" i:nil="false"/></told>`), want: errVacant},
 	{name: "a number without a digit", text: body(`<told xmlns="urn:example:thing"><count></count></told>`), want: errVacant},
 	{name: "a control character", text: strings.Replace(body(yes), ">n<", ">\x01<", 1), want: errTypes},
 }
@@ -226,7 +228,10 @@ func TestABrokenReplyAfterAnEffectIsUncertain(t *testing.T) {
 
 func TestAbsentIsNotFalse(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"": "absent", "<valid>false</valid>": "false", "<valid> 0\n</valid>": "false", "<valid>1</valid>": "true"} {
+	for text, want := range map[string]string{
+		"": "absent", "<valid>false</valid>": "false", "<valid> 0\n</valid>": "false", "<valid>1</valid>": "true",
+		`<valid xmlns:i="` + nsInstance + `" i:nil="true"/>`: "absent", `<x/><valid i:nil="1" xmlns:i="` + nsInstance + `">` + "\n</valid>": "absent",
+	} {
 		s := serve(t, func(_ int, w http.ResponseWriter) {
 			write(w, 200, body(`<told xmlns="urn:example:thing">`+text+`</told>`))
 		})

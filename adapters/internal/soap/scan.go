@@ -40,6 +40,7 @@ type envelope struct {
 	child  xml.Name // of the one element in the Body
 	fault  bool
 	scope  []binding // of namespaces, on that element
+	nils   []span    // elements of the answer that are nil
 	spaced bool      // some attribute value holds a raw tab or line end
 }
 
@@ -187,11 +188,10 @@ func (s *scanner) closing() error {
 // leave ends the innermost element.
 func (s *scanner) leave() error {
 	depth := len(s.open)
-	if n := len(s.levels); n > 0 {
-		if l := &s.levels[n-1]; l.shape != nil && l.shape.filled && !l.text {
-			return errVacant
+	if len(s.levels) > 0 {
+		if err := s.exit(); err != nil {
+			return err
 		}
-		s.levels = s.levels[:n-1]
 	}
 	if depth == 2 && s.body && s.children == 0 {
 		return errBodyEmpty
@@ -206,6 +206,7 @@ func (s *scanner) leave() error {
 }
 
 func (s *scanner) opening() error {
+	start := s.i
 	s.i++
 	name := s.name()
 	if len(name) == 0 {
@@ -235,7 +236,7 @@ func (s *scanner) opening() error {
 			return err
 		}
 	} else if len(s.levels) > 0 {
-		if err := s.enter(space, local); err != nil {
+		if err := s.enter(start, space, local); err != nil {
 			return err
 		}
 	}

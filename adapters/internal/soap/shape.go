@@ -11,6 +11,7 @@ var (
 	errRepeated  = rule("the answer has an element twice where the contract has one")
 	errForeign   = rule("the answer has an element of the contract in another namespace")
 	errInsertion = rule("the answer has elements where the contract has text")
+	errNil       = rule("the answer has an element that is nil and not empty")
 	errVacant    = rule("the answer has an empty element where the contract has a number or a boolean")
 )
 
@@ -26,6 +27,7 @@ type shape struct {
 type field struct {
 	index int // for the set of those seen; beyond 63 nobody counts
 	many  bool
+	null  bool   // a pointer, so that nil can be told
 	space string // as the tag has it; empty: that of the element around it
 	shape *shape // nil: anything
 }
@@ -92,7 +94,7 @@ func (s *shape) add(t reflect.Type, memo map[reflect.Type]*shape) {
 		if many {
 			inner = inner.Elem()
 		}
-		s.fields[local] = &field{index: len(s.fields), many: many, space: space, shape: shapeOf(inner, memo)}
+		s.fields[local] = &field{index: len(s.fields), many: many, null: f.Type.Kind() == reflect.Pointer, space: space, shape: shapeOf(inner, memo)}
 	}
 }
 
@@ -102,12 +104,44 @@ type level struct {
 	space []byte
 	seen  uint64
 	text  bool // there was some that is not blank
+	null  bool // it is nil, and
+	start int  // begins here
+}
+
+// A span is a part of the text.
+type span struct{ from, to int }
+
+// without gives the text without what is nil in it: the decoder would make zeros of it.
+func without(text []byte, nils []span) []byte {
+	if len(nils) == 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text))
+	at := 0
+	for _, n := range nils {
+		out = append(out, text[at:n.from]...)
+		at = n.to
+	}
+	return append(out, text[at:]...)
+}
+
+// null reports whether the element at hand bears xsi:nil.
+func (s *scanner) null() bool {
+	for _, a := range s.attrs {
+		if string(a.local) != "nil" || len(a.prefix) == 0 {
+			continue
+		}
+		if uri, _ := s.lookup(a.prefix); string(uri) == nsInstance {
+			return string(a.value) == "true" || string(a.value) == "1"
+		}
+	}
+	return false
 }
 
 // enter holds an element below the Body against the shape of what is around it.
-func (s *scanner) enter(space, local []byte) error {
+func (s *scanner) enter(start int, space, local []byte) error {
 	around := &s.levels[len(s.levels)-1]
-	var inner *shape
+	inner := level{space: space, start: start}
 	if around.shape != nil {
 		if around.shape.leaf {
 			return errInsertion
@@ -123,9 +157,27 @@ func (s *scanner) enter(space, local []byte) error {
 				}
 				around.seen |= 1 << f.index
 			}
-			inner = f.shape
+			inner.shape = f.shape
+			if f.null && s.null() {
+				inner.shape, inner.null = &shape{leaf: true}, true
+			}
 		}
 	}
-	s.levels = append(s.levels, level{shape: inner, space: space})
+	s.levels = append(s.levels, inner)
+	return nil
+}
+
+// exit ends an element of the answer.
+func (s *scanner) exit() error {
+	l := s.levels[len(s.levels)-1]
+	switch {
+	case l.null && l.text:
+		return errNil
+	case l.null:
+		s.out.nils = append(s.out.nils, span{l.start, s.i})
+	case l.shape != nil && l.shape.filled && !l.text:
+		return errVacant
+	}
+	s.levels = s.levels[:len(s.levels)-1]
 	return nil
 }

@@ -13,7 +13,7 @@
 // Basis: published standards; GovWay's form of a problem from its public documentation.
 //
 // Known gaps: no SOAP 1.2, no attachments, no one-way operations, no encryption; a reply's header blocks are verified
-// but not decoded; numbers and booleans that are nil by xsi:nil are refused, since no supplier sends them.
+// but not decoded; nil is read (as absent) and never written.
 package soap
 
 import (
