@@ -43,7 +43,7 @@ func TestCompanySuiteOnTheRegistersGateway(t *testing.T) {
 				Harness:  r.harness(f, "registroimprese", capture),
 				Register: "Registro Imprese", Knows: []company.Attribute{company.Name, company.Office},
 				Active: r.enterprise("ri-active", ""), None: r.enterprise("ri-unknown", "").Query, Broken: r.enterprise("ri-broken", "").Query,
-				Speaks: mandate(r.bench.Who("ri-active")), SpeaksNot: no,
+				Speaks: mandate(r.bench.Who("ri-active")), SpeaksNot: no, CannotTell: mandate(r.bench.Who("ri-represents-odd")),
 				NotHeld: mandate(r.bench.Who("ri-represents-not-found")), Several: holding,
 				Nobody: companytest.Holder(r.bench.Who("personal-domicile").CodiceFiscale),
 			})

@@ -323,7 +323,7 @@ func TestFailuresOfTheEServiceAreNeverAnswers(t *testing.T) {
 
 func TestATimeOutOfTheEServiceIsNeverAnAnswer(t *testing.T) {
 	t.Parallel()
-	s, e := overPDND(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts, c.HTTP.Timeout = 1, 300*time.Millisecond })
+	s, e := overPDND(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts, c.HTTP.Timeout = 1, 200*time.Millisecond })
 	if _, err := find(t, e, s.query("ri-active")); err != nil {
 		t.Fatal(err)
 	}

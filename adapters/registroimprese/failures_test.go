@@ -60,7 +60,7 @@ func TestFailuresAreNeverAnswers(t *testing.T) {
 
 func TestATimeOutIsNeverAnAnswer(t *testing.T) {
 	t.Parallel()
-	s, g := overGateway(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts, c.HTTP.Timeout = 1, 300*time.Millisecond })
+	s, g := overGateway(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts, c.HTTP.Timeout = 1, 200*time.Millisecond })
 	askAll(t, s, g, "") // log-ins are not what times out here
 	s.Inject(lab.Fault{Match: seatCall + "|" + existsCall + "|" + representsCall + "|" + representedCall, Do: lab.Slow})
 	for _, err := range askAll(t, s, g, "") {

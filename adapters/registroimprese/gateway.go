@@ -128,8 +128,8 @@ func (g *Gateway) exists(ctx context.Context, code string) error {
 	return nil
 }
 
-// Represents says Yes for esitoVerifica OK or VerificaOk, whatever the case; No for any other word, as the largest client
-// reads it; CannotTell where there is no word. A person or an enterprise that the register does not know is NotFound.
+// Represents says Yes for esitoVerifica OK or VerificaOk and No for KO or VerificaKo, whatever the case; any other word, or
+// none, decides nothing and raises an alarm. A person or an enterprise that the register does not know is NotFound.
 func (g *Gateway) Represents(ctx context.Context, m company.Mandate) (company.Representation, error) {
 	if err := covers(m); err != nil {
 		return company.Representation{}, g.gateway.Fail(ctx, err)
@@ -151,7 +151,7 @@ func (g *Gateway) Represents(ctx context.Context, m company.Mandate) (company.Re
 	out := company.Representation{Register: Register, AsOf: g.instant(v.At)}
 	if out.Represents = finding(v.Outcome); out.Represents == contracts.CannotTell {
 		out.Reason = "esitoVerifica"
-		g.env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: a verification without an outcome", slog.String("system", g.env.Instance))
+		g.env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: a verification without an outcome that was agreed on", slog.String("system", g.env.Instance))
 	}
 	return out, nil
 }
@@ -314,13 +314,16 @@ func parsePortfolio(body []byte, h company.Holder) (l portfolioAnswer, err error
 	return l, nil
 }
 
-// finding reads esitoVerifica.
+// finding reads esitoVerifica, which the contract leaves open: the words for yes that clients have seen, and their plain
+// contraries. The largest client takes every other word for a no; the contract's own example is one ("Success").
 func finding(outcome string) contracts.Finding {
-	outcome = strings.TrimSpace(outcome)
-	if outcome == "" {
-		return contracts.CannotTell
+	switch strings.ToUpper(strings.TrimSpace(outcome)) {
+	case "OK", "VERIFICAOK":
+		return contracts.Yes
+	case "KO", "VERIFICAKO":
+		return contracts.No
 	}
-	return contracts.FindingOf(strings.EqualFold(outcome, "OK") || strings.EqualFold(outcome, "VerificaOk"))
+	return contracts.CannotTell
 }
 
 // enterprises lists those with a codice fiscale, each once, and counts the others.

@@ -188,7 +188,8 @@ func TestOutcomesOfAVerification(t *testing.T) {
 	for outcome, want := range map[string]contracts.Finding{
 		`,"esitoVerifica":"OK"`: contracts.Yes, `,"esitoVerifica":"ok"`: contracts.Yes, `,"esitoVerifica":" Ok "`: contracts.Yes,
 		`,"esitoVerifica":"VerificaOk"`: contracts.Yes, `,"esitoVerifica":"VERIFICAOK"`: contracts.Yes,
-		`,"esitoVerifica":"KO"`: contracts.No, `,"esitoVerifica":"NON OK"`: contracts.No, `,"esitoVerifica":"qualcosa"`: contracts.No,
+		`,"esitoVerifica":"KO"`: contracts.No, `,"esitoVerifica":" ko "`: contracts.No, `,"esitoVerifica":"VerificaKo"`: contracts.No,
+		`,"esitoVerifica":"NON OK"`: contracts.CannotTell, `,"esitoVerifica":"Success"`: contracts.CannotTell, `,"esitoVerifica":"qualcosa"`: contracts.CannotTell,
 		`,"esitoVerifica":""`: contracts.CannotTell, `,"esitoVerifica":" "`: contracts.CannotTell,
 		`,"esitoVerifica":null`: contracts.CannotTell, ``: contracts.CannotTell,
 	} {
@@ -206,6 +207,7 @@ func TestOutcomesOfAVerification(t *testing.T) {
 	s.Clear()
 	for story, want := range map[string]contracts.Finding{
 		"ri-represents-lowercase": contracts.Yes, "ri-represents-verificaok": contracts.Yes, "ri-represents-other": contracts.No,
+		"ri-represents-odd": contracts.CannotTell,
 	} {
 		if r, err := represents(t, g, s.mandate(story)); err != nil || r.Represents != want {
 			t.Errorf("%s: %v, %v, want %v", story, r.Represents, err, want)
@@ -214,7 +216,7 @@ func TestOutcomesOfAVerification(t *testing.T) {
 }
 
 // The record at the level of errors is what an operator's alarm is tied to.
-func TestAVerificationWithoutAnOutcomeIsAnAlarm(t *testing.T) {
+func TestAVerificationWithoutAnAgreedOutcomeIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	log := &alarms{}
 	s, g := overGateway(t, func(_ *Config, env *contracts.Env) { env.Log = slog.New(log) })

@@ -22,48 +22,48 @@ func suiteCaller() contracts.Caller {
 }
 
 // patience of a suite: a tenth of it is waited under each fault that lasts.
-const patience = 5 * time.Second
+const patience = 3 * time.Second
 
-// The conformance of road wspa against the mock.
+// The conformance of road wspa against the mock: on two benches, since its waits under faults are real.
 func TestGatewayConforms(t *testing.T) {
 	t.Parallel()
-	capture := contracttest.NewCapture()
-	s, g := overGateway(t, quick(capture))
-	untold := func(name string, what ...company.Attribute) companytest.Story {
-		st := s.story(name)
-		st.Untold = what
-		return st
+	ops := map[string][]*contracts.OpInfo{
+		"what enterprises are": {company.OpFind.OpInfo},
+		"who speaks for which": {company.OpRepresents.OpInfo, company.OpRepresented.OpInfo},
 	}
-	noSeat := untold("ri-seat-not-found", company.Name, company.Office)
-	holder := func(stories ...string) companytest.Holding {
-		h := companytest.Holding{Holder: companytest.Holder(s.Who(stories[0]).Representative)}
-		for _, m := range s.Cast() {
-			if m.Representative == h.Holder.Person.Reveal() {
-				h.Enterprises = append(h.Enterprises, company.Represented{
-					CodiceFiscale: contracttest.Sure(contracts.ParseCodiceFiscale(m.CodiceFiscale)),
-				})
+	for name, served := range ops {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			capture := contracttest.NewCapture()
+			s, g := overGateway(t, quick(capture))
+			h := s.overGateway()
+			h.Ops = served
+			h.Harness = contracttest.Harness{
+				Runner: contracttest.Direct(g, s.Clock(), contracttest.Advancing(s.Advance)), Far: s, Wire: "registroimprese *",
+				Caller: suiteCaller(), Capture: capture, Reset: g.gateway.CloseIdle, Patience: patience,
 			}
-		}
-		return h
+			companytest.Run(t, h)
+		})
 	}
+}
+
+// overGateway is the cast as road wspa knows it.
+func (s *stage) overGateway() companytest.Harness {
 	no := s.mandate("ri-active")
 	no.Subject = s.mandate("ri-inactive").Subject
-	companytest.Run(t, companytest.Harness{
-		Harness: contracttest.Harness{
-			Runner: contracttest.Direct(g, s.Clock(), contracttest.Advancing(s.Advance)), Far: s, Wire: "registroimprese *",
-			Caller: suiteCaller(), Capture: capture, Reset: g.gateway.CloseIdle, Patience: patience,
-		},
+	return companytest.Harness{
 		Register: Register, Knows: []company.Attribute{company.Name, company.Office},
 		Active: s.story("ri-active"), Inactive: s.story("ri-inactive"), Ceased: s.story("ri-ceased"),
-		ByPartitaIVA: companytest.Story{Query: companytest.Query("", s.Who("company-codes-differ").PartitaIVA), Holds: s.story("company-codes-differ").Holds},
+		ByPartitaIVA: s.byPartitaIVA("company-codes-differ"),
 		Others: []companytest.Story{
-			noSeat, untold("ri-null-seat", company.Office), untold("ri-name-absent", company.Name),
-			s.story("ri-getncivico"), s.story("ri-name-inside"), s.story("sole-trader-as-enterprise"), s.story("ri-busy"),
+			s.untold("ri-seat-not-found", company.Name, company.Office), s.untold("ri-null-seat", company.Office),
+			s.untold("ri-name-absent", company.Name), s.story("ri-getncivico"), s.story("ri-name-inside"),
+			s.story("sole-trader-as-enterprise"), s.story("ri-busy"),
 		},
 		None: s.query("ri-unknown"), Broken: s.query("ri-broken"),
-		Speaks: s.mandate("ri-active"), SpeaksNot: no, NotHeld: s.mandate("ri-represents-not-found"), BrokenMandate: s.mandate("ri-broken"),
-		Several: holder("ri-holder-of-three"), One: holder("ri-active"), Nobody: companytest.Holder(s.Who("personal-domicile").CodiceFiscale),
-	})
+		Speaks: s.mandate("ri-active"), SpeaksNot: no, CannotTell: s.mandate("ri-represents-odd"), NotHeld: s.mandate("ri-represents-not-found"), BrokenMandate: s.mandate("ri-broken"),
+		Several: s.holding("ri-holder-of-three"), One: s.holding("ri-active"), Nobody: companytest.Holder(s.Who("personal-domicile").CodiceFiscale),
+	}
 }
 
 // The conformance of road pdnd against the mock, for what enterprises are.
@@ -71,11 +71,6 @@ func TestEServiceConforms(t *testing.T) {
 	t.Parallel()
 	capture := contracttest.NewCapture()
 	s, e := overPDND(t, quick(capture))
-	untold := func(name string, what ...company.Attribute) companytest.Story {
-		st := s.story(name)
-		st.Untold = what
-		return st
-	}
 	lacks := func(st companytest.Story, what ...company.Attribute) companytest.Story {
 		st.Lacks = what
 		return st
@@ -90,11 +85,11 @@ func TestEServiceConforms(t *testing.T) {
 		Inactive:  lacks(s.standing("ri-inactive", company.Inactive), company.Activity),
 		Suspended: s.standing("ri-suspended", company.Suspended), Liquidation: s.standing("ri-liquidation", company.Liquidation),
 		Insolvent: s.standing("ri-insolvent", company.Insolvent), Ceased: s.standing("ri-ceased", company.Ceased),
-		OddStatus:    untold("ri-odd-status", company.Standing),
+		OddStatus:    s.untold("ri-odd-status", company.Standing),
 		NoDomicile:   lacks(s.story("ri-without-pec"), company.Domicile),
-		ByPartitaIVA: companytest.Story{Query: companytest.Query("", s.Who("company-codes-differ").PartitaIVA), Holds: s.story("company-codes-differ").Holds},
+		ByPartitaIVA: s.byPartitaIVA("company-codes-differ"),
 		Others: []companytest.Story{
-			untold("ri-no-status", company.Standing), untold("ri-odd-pec", company.Domicile),
+			s.untold("ri-no-status", company.Standing), s.untold("ri-odd-pec", company.Domicile),
 			s.story("sole-trader-as-enterprise"), s.story("ri-busy"),
 			s.standing("ri-exists-false", company.Ceased),
 		},

@@ -140,6 +140,33 @@ func (s *stage) standing(name string, status company.Status) companytest.Story {
 	return st
 }
 
+// untold is a story of which the register does not tell some attributes.
+func (s *stage) untold(name string, what ...company.Attribute) companytest.Story {
+	st := s.story(name)
+	st.Untold = what
+	return st
+}
+
+// byPartitaIVA is a story asked about by that number alone.
+func (s *stage) byPartitaIVA(name string) companytest.Story {
+	st := s.story(name)
+	st.Query.Subject.CodiceFiscale = contracts.CodiceFiscale{}
+	return st
+}
+
+// holding is what an enterprise's representative represents.
+func (s *stage) holding(story string) companytest.Holding {
+	h := companytest.Holding{Holder: companytest.Holder(s.Who(story).Representative)}
+	for _, m := range s.Cast() {
+		if m.Representative == h.Holder.Person.Reveal() {
+			h.Enterprises = append(h.Enterprises, company.Represented{
+				CodiceFiscale: contracttest.Sure(contracts.ParseCodiceFiscale(m.CodiceFiscale)),
+			})
+		}
+	}
+	return h
+}
+
 func mailbox(text string) contracts.Address { return contracttest.Sure(contracts.ParseAddress(text)) }
 
 func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
@@ -151,7 +178,7 @@ func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 func quick(capture *contracttest.Capture) func(*Config, *contracts.Env) {
 	return func(c *Config, env *contracts.Env) {
 		env.Log = capture.Logger()
-		c.HTTP.Timeout, c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = 400*time.Millisecond, time.Second, 1000
+		c.HTTP.Timeout, c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = 300*time.Millisecond, time.Second, 1000
 	}
 }
 
