@@ -260,7 +260,7 @@ func (g *gateway) alarm(ctx context.Context, field, text string, said slog.Attr)
 	if c := contracts.CallFrom(ctx); c != nil {
 		op = c.Op.Name
 	}
-	g.env.Log.LogAttrs(ctx, slog.LevelError, "the registry answers in words that are not agreed: nothing is concluded from them; compare the service's contract",
+	g.env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: words that nobody agreed on, from which nothing is concluded",
 		slog.String("system", g.env.Instance), slog.String("operation", op), slog.String("field", field),
 		slog.String("digest", contracts.SumOf([]byte(text)).String()), said)
 }

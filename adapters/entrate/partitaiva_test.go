@@ -203,7 +203,7 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 			if got.Status == "" && got.Operating() != contracts.CannotTell {
 				t.Errorf("operating %s without a state", got.Operating())
 			}
-			for _, want := range []string{"level=ERROR", "field=" + tc.field, contracts.SumOf([]byte(tc.text)).String(), "valida=true"} {
+			for _, want := range []string{"level=ERROR", "contract drift: ", "field=" + tc.field, contracts.SumOf([]byte(tc.text)).String(), "valida=true"} {
 				if len(capture.Leaks([]string{want})) == 0 {
 					t.Errorf("the log lacks %s", want)
 				}
