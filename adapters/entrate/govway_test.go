@@ -303,9 +303,11 @@ func TestARefusedVoucherIsExplainedByItsAudience(t *testing.T) {
 		{"this endpoint, with a slash", func(far *agency) any { return far.URL + codePath + "/" }, []string{"made out to this endpoint"}, false},
 		{"this endpoint among others", func(far *agency) any { return "https://altro.test/b," + far.URL + codePath }, []string{"made out to this endpoint"}, false},
 		{"this host alone", func(far *agency) any { return far.URL }, []string{"made out to this endpoint"}, false},
-		{"nothing that can be read", func(*agency) any { return 42 }, []string{"audience cannot be read"}, false},
-		{"no host at all", func(*agency) any { return "::" }, []string{"audience cannot be read"}, false},
-		{"a text to be laughed at", func(*agency) any { return "https://x\n<b>/" + someCode.Reveal() + "?" }, []string{"audience cannot be read"}, false},
+		{"nothing that can be read", func(*agency) any { return 42 }, []string{"audience names no address"}, false},
+		{"a name that is no address", func(*agency) any { return "AgenziaEntrate/vcf2" }, []string{"audience names no address"}, false},
+		{"another route of the same host, among others", func(far *agency) any { return "https://altro.test/b," + far.URL + "/govway/v0" }, []string{"made out to /govway/v0/,"}, false},
+		{"no host at all", func(*agency) any { return "::" }, []string{"audience names no address"}, false},
+		{"a text to be laughed at", func(*agency) any { return "https://x\n<b>/" + someCode.Reveal() + "?" }, []string{"audience names no address"}, false},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
