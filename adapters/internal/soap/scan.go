@@ -70,7 +70,8 @@ type scanner struct {
 
 type tag struct{ name []byte } // as written, prefix included
 
-type attribute struct{ prefix, local, value []byte }
+// An attribute is one that declares nothing. space is there once resolve has seen it.
+type attribute struct{ prefix, local, value, space []byte }
 
 // scan reads a whole document. Its errors are rules. What is in the Body must have the shape of the answer where it is
 // the answer; known are the header blocks that are understood.
@@ -228,7 +229,7 @@ func (s *scanner) opening() error {
 	if !ok && len(prefix) > 0 {
 		return errPrefix
 	}
-	if err := s.distinct(); err != nil {
+	if err := s.resolve(); err != nil {
 		return err
 	}
 	if len(s.open) <= 3 {
@@ -297,7 +298,7 @@ func (s *scanner) block(space, local []byte) error {
 	}
 	must, ours := false, true
 	for _, a := range s.attrs {
-		if uri, _ := s.lookup(a.prefix); len(a.prefix) == 0 || string(uri) != NSEnvelope {
+		if string(a.space) != NSEnvelope {
 			continue
 		}
 		switch string(a.local) {
@@ -309,146 +310,6 @@ func (s *scanner) block(space, local []byte) error {
 	}
 	if must && ours && !slices.ContainsFunc(s.known, func(n xml.Name) bool { return n.Space == string(space) && n.Local == string(local) }) {
 		return errMustUnderstand
-	}
-	return nil
-}
-
-// attributes reads up to the end of a start tag, and binds the prefixes it declares.
-func (s *scanner) attributes() (empty bool, err error) {
-	s.attrs = s.attrs[:0]
-	depth := len(s.open)
-	for {
-		spaced := s.blanks()
-		if s.i >= len(s.b) {
-			return false, errTruncated
-		}
-		switch s.b[s.i] {
-		case '>':
-			s.i++
-			return false, nil
-		case '/':
-			if s.i+1 >= len(s.b) {
-				return false, errTruncated
-			}
-			if s.b[s.i+1] != '>' {
-				return false, errSyntax
-			}
-			s.i += 2
-			return true, nil
-		}
-		if !spaced {
-			return false, errSyntax
-		}
-		a, err := s.attribute()
-		if err != nil {
-			return false, err
-		}
-		switch {
-		case string(a.prefix) == "xmlns":
-			if err := s.bind(a.local, a.value, depth); err != nil {
-				return false, err
-			}
-		case len(a.prefix) == 0 && string(a.local) == "xmlns":
-			if err := s.bind(nil, a.value, depth); err != nil {
-				return false, err
-			}
-		default:
-			s.attrs = append(s.attrs, a)
-		}
-		if len(s.attrs) > maxAttributes || len(s.bound) > maxPrefixes {
-			return false, errTooMany
-		}
-	}
-}
-
-func (s *scanner) attribute() (a attribute, err error) {
-	name := s.name()
-	var ok bool
-	if a.prefix, a.local, ok = split(name); !ok {
-		return a, errSyntax
-	}
-	s.blanks()
-	if s.i >= len(s.b) {
-		return a, errTruncated
-	}
-	if s.b[s.i] != '=' {
-		return a, errSyntax
-	}
-	s.i++
-	s.blanks()
-	if s.i >= len(s.b) {
-		return a, errTruncated
-	}
-	quote := s.b[s.i]
-	if quote != '"' && quote != '\'' {
-		return a, errSyntax
-	}
-	s.i++
-	n := bytes.IndexByte(s.b[s.i:], quote)
-	if n < 0 {
-		return a, errTruncated
-	}
-	a.value = s.b[s.i : s.i+n]
-	s.i += n + 1
-	for _, c := range a.value {
-		switch c {
-		case '<':
-			return a, errSyntax
-		case '\t', '\n', '\r':
-			s.out.spaced = true
-		}
-	}
-	return a, nil
-}
-
-// bind declares a prefix. References in a namespace would be read by the decoder and not here, so there are none.
-func (s *scanner) bind(prefix, uri []byte, depth int) error {
-	if bytes.IndexByte(uri, '&') >= 0 || string(uri) == nsXMLNS || string(prefix) == "xmlns" {
-		return errReserved
-	}
-	if (string(prefix) == "xml") != (string(uri) == nsXML) || len(prefix) > 0 && len(uri) == 0 {
-		return errReserved
-	}
-	for i := len(s.bound) - 1; i >= 0 && s.bound[i].depth == depth; i-- {
-		if bytes.Equal(s.bound[i].prefix, prefix) {
-			return errAttribute
-		}
-	}
-	s.bound = append(s.bound, binding{prefix, uri, depth})
-	return nil
-}
-
-func (s *scanner) lookup(prefix []byte) (uri []byte, ok bool) {
-	for i := len(s.bound) - 1; i >= 0; i-- {
-		if bytes.Equal(s.bound[i].prefix, prefix) {
-			return s.bound[i].uri, true
-		}
-	}
-	return nil, false
-}
-
-// distinct refuses two attributes of one name, also where they are written with different prefixes.
-func (s *scanner) distinct() error {
-	for i, a := range s.attrs {
-		var space []byte
-		if len(a.prefix) > 0 {
-			var ok bool
-			if space, ok = s.lookup(a.prefix); !ok {
-				return errPrefix
-			}
-		}
-		for _, b := range s.attrs[:i] {
-			if !bytes.Equal(a.local, b.local) {
-				continue
-			}
-			var other []byte
-			if len(b.prefix) > 0 {
-				other, _ = s.lookup(b.prefix)
-			}
-			if bytes.Equal(space, other) {
-				return errAttribute
-			}
-		}
 	}
 	return nil
 }

@@ -128,10 +128,7 @@ func without(text []byte, nils []span) []byte {
 // null reports whether the element at hand bears xsi:nil.
 func (s *scanner) null() bool {
 	for _, a := range s.attrs {
-		if string(a.local) != "nil" || len(a.prefix) == 0 {
-			continue
-		}
-		if uri, _ := s.lookup(a.prefix); string(uri) == nsInstance {
+		if string(a.local) == "nil" && string(a.space) == nsInstance {
 			return string(a.value) == "true" || string(a.value) == "1"
 		}
 	}
