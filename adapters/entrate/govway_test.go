@@ -228,6 +228,7 @@ func TestWhatIsTriedAgainAndHowOften(t *testing.T) {
 		{"a 503 that asks for more than a moment is given back", troubled(503, "APIUnavailable", "Retry-After", "60"), contracts.Unavailable, 1},
 		{"a 504 that stays", troubled(504, "EndpointReadTimeout"), contracts.Unavailable, 3},
 		{"a 429 that asks for more than a moment is given back", troubled(429, "LimitExceeded", "X-RateLimit-Reset", "60"), contracts.Throttled, 1},
+		{"a 429 that asks for no more than a moment passes", then(troubled(429, "TooManyRequests", "Retry-After", "0"), good), contracts.Internal, 2},
 		{"a 400 is asked once", troubled(400, "InvalidRequestContent"), contracts.Invalid, 1},
 		{"a 403 is asked once", troubled(403, "AuthorizationDeny"), contracts.Denied, 1},
 		{"a 404 is asked once", troubled(404, "NotFound"), contracts.Malformed, 1},
