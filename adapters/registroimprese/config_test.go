@@ -74,8 +74,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 			[]string{"http.endpoint", "voucher.client", "voucher.key", "voucher.purposes"},
 		},
 		{
-			"a voucher on road wspa", func(c *Config) { c.Road, c.Voucher.Client = RoadWSPA, "x" }, contracts.Collaudo,
-			[]string{"http.endpoint", "login.client", "login.key", "login.certificate", "voucher"},
+			"a voucher and evidence on road wspa", func(c *Config) { c.Road, c.Voucher.Client, c.Audit = RoadWSPA, "x", "x" }, contracts.Collaudo,
+			[]string{"http.endpoint", "login.client", "login.key", "login.certificate", "voucher", "audit"},
 		},
 		{
 			"a log-in on road pdnd", func(c *Config) { c.Road, c.Login.RenewBefore = RoadPDND, time.Second }, contracts.Collaudo,

@@ -28,6 +28,7 @@ type EService struct {
 	reader
 	wire    *wire.Client
 	voucher *pdnd.Client
+	audit   *auditor // nil: the e-service demands no evidence
 }
 
 var _ contracts.Checker = (*EService)(nil)
@@ -55,7 +56,7 @@ const nobody = "00000000000"
 func (s *EService) Check(ctx context.Context) error {
 	req := profileOf(nobody, synthetic)
 	req.Effect = contracts.Read
-	resp, err := s.voucher.Do(ctx, s.wire, s.voucher.Purposes()[0], req)
+	resp, err := s.do(ctx, contracts.Caller{Purpose: s.voucher.Purposes()[0], User: "system", Site: "hub", LoA: "LOW"}, req)
 	if err == nil {
 		if resp.Status == http.StatusNotFound && saysNone(resp.Body) {
 			return nil
@@ -142,14 +143,26 @@ func profileOf(code, profile string) *wire.Request {
 	}
 }
 
+// do sends a request with the voucher of a caller's purpose, and with evidence of the caller where the e-service demands it.
+func (s *EService) do(ctx context.Context, who contracts.Caller, req *wire.Request) (*wire.Response, error) {
+	if s.audit == nil {
+		return s.voucher.Do(ctx, s.wire, who.Purpose, req)
+	}
+	if err := s.audit.covers(who); err != nil {
+		return nil, s.wire.Fail(ctx, contracts.AsError(err))
+	}
+	req.Authorize = s.authorize(who)
+	return s.wire.Do(ctx, req)
+}
+
 // profile asks for an enterprise by the voucher of the caller's purpose. The answer must bear the code asked for, as codice
 // fiscale or, where that is what was asked for, as partita IVA.
 func (s *EService) profile(ctx context.Context, subject contracts.Subject, which string) (*profile, error) {
-	purpose := contracts.CallerFrom(ctx).Purpose
+	who := contracts.CallerFrom(ctx)
 	if c := contracts.CallFrom(ctx); c != nil {
-		purpose = c.Caller.Purpose
+		who = c.Caller
 	}
-	resp, err := s.voucher.Do(ctx, s.wire, purpose, profileOf(codeOf(subject), which))
+	resp, err := s.do(ctx, who, profileOf(codeOf(subject), which))
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,8 @@
 //
 // Known gaps: asked by partita IVA, wspa is taken to answer with the codice fiscale of the enterprise, which cannot be held
 // against the question: who has both codes is asked about by codice fiscale. wspa does not tell an enterprise that has ceased
-// from one that is active. Road pdnd sends no tracking evidence (AUDIT_REST_02). PARIX, the regional road, is not spoken.
+// from one that is active. pdnd asks without a body, and so has nothing to sign by INTEGRITY_REST_02. PARIX, the regional
+// road, is not spoken.
 package registroimprese
 
 import (
@@ -54,6 +55,9 @@ type Config struct {
 	Login wspa.Config `yaml:"login,omitempty"`
 	// Voucher is for road pdnd alone.
 	Voucher pdnd.Config `yaml:"voucher,omitempty"`
+	// Audit is for road pdnd alone: the audience of the e-service, where it demands tracking evidence (AUDIT_REST_02). The
+	// caller's user, site and level of assurance are then told it, signed. Empty: they are not.
+	Audit string `yaml:"audit,omitempty"`
 }
 
 // Default gives the settings but for road, endpoint and credentials.
@@ -95,6 +99,9 @@ func (c *Config) Validate(env contracts.Environment) error {
 		faults = append(faults, wspa.HostFault(env, "http.endpoint", c.HTTP.Endpoint), c.Login.Validate(env, "login"))
 		if !reflect.DeepEqual(c.Voucher, pdnd.Default()) {
 			fault("voucher", "belongs to road %s: road %s logs in", RoadPDND, RoadWSPA)
+		}
+		if c.Audit != "" {
+			fault("audit", "belongs to road %s: road %s knows no tracking evidence", RoadPDND, RoadWSPA)
 		}
 	case RoadPDND:
 		faults = append(faults, c.Voucher.Validate(env, "voucher"))
@@ -141,6 +148,11 @@ func (c *Config) Open(ctx context.Context, env contracts.Env) (contracts.Adapter
 	if s.voucher, err = pdnd.Open(ctx, c.Voucher, env); err != nil {
 		s.wire.Close()
 		return nil, err
+	}
+	if c.Audit != "" {
+		if s.audit, err = openAuditor(ctx, c, env); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	return s, nil
 }
