@@ -81,6 +81,7 @@ type Settings struct {
 	Processed      bool  // XX01 and XX02 come with codiceRitorno 00, and without valido
 	LenientSAML    bool  // assertions may live 10 hours and have an ID that is no NCName, as a client in production makes them
 	SecurityFaults bool  // a refused assertion is answered by a Fault instead of XX04
+	Once           bool  // an assertion is taken once: each attempt must bring its own
 
 	Representative Codes         // said by the representative's check instead of working; zero: it works
 	Order, Fetch   Codes         // the same, of the two operations of the income service
@@ -100,6 +101,7 @@ type Mock struct {
 
 	tales    map[string]tale // by story
 	known    func() register
+	used     lab.Once // IDs of assertions
 	bench    *lab.Bench
 	names    *lab.Names
 	platform *pdnd.Mock

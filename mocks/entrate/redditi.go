@@ -202,18 +202,20 @@ func (m *Mock) fetch(c *call) {
 		return
 	}
 	o, found := m.orders.Find(c.asked.Protocol)
-	ready := false
+	ready, gone := false, false
 	if found {
 		m.mu.Lock()
 		ready = m.bench.Clock().Now().Sub(o.asked) >= s.Delay
 		o.gone = o.gone || ready && o.loses
-		found = !o.gone
+		gone = o.gone
 		m.mu.Unlock()
 	}
 	space, n := answerTo(c.body, Codes{"00", "XX00"})
 	switch {
 	case !found:
 		c.reject("protocollo: unknown, or kept no longer")
+		space, n = answerTo(c.body, Codes{"05", "XXXX"})
+	case gone: // the agency's own fault
 		space, n = answerTo(c.body, Codes{"05", "XXXX"})
 	case !ready:
 		space, n = answerTo(c.body, Codes{"04", "XXXX"})

@@ -1,9 +1,12 @@
 package entrate
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,6 +300,43 @@ func TestQuotasAreToldInEveryForm(t *testing.T) {
 	s.b.Advance(time.Minute)
 	if r := s.code("06363391001"); r.status != 200 {
 		t.Errorf("a minute later: %d", r.status)
+	}
+}
+
+func TestExchangesAtATimeAreThoseUnderWay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.m.Set(func(x *Settings) { x.Concurrent, x.Slow = 1, time.Hour })
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "POST", s.m.VCFURL()+"/verifica",
+		strings.NewReader(fmt.Sprintf(`{"codiceFiscale":%q}`, s.b.Who("entrate-code-slow").CodiceFiscale)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + s.tokens[VCFService]}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if resp, err := s.http.Do(req); err == nil {
+			resp.Body.Close()
+			t.Error("the slow one was answered")
+		}
+	})
+	until := func(busy int64) {
+		for deadline := time.Now().Add(10 * time.Second); s.m.busy.Load() != busy; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("never were %d exchanges under way", busy)
+			}
+		}
+	}
+	until(1)
+	if r := s.vat("06363391001"); r.status != 429 { // of the other service: the gateway is one
+		t.Errorf("beside a slow one: %d", r.status)
+	}
+	cancel()
+	wg.Wait()
+	until(0)
+	if r := s.vat("06363391001"); r.status != 200 {
+		t.Errorf("when it has gone: %d", r.status)
 	}
 }
 

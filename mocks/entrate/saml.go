@@ -71,6 +71,12 @@ func (m *Mock) checkAssertion(a *etree.Element, asked *Asked) string {
 		func() string { return checkAuthn(only(a, saml("AuthnStatement"))) },
 		func() string { return checkAttributes(only(a, saml("AttributeStatement")), asked) },
 		func() string { return m.checkSignature(a, id) },
+		func() string {
+			if s.Once && !m.used.Use(id, now, now.Add(lenientLife)) {
+				return "Assertion: used before"
+			}
+			return ""
+		},
 	} {
 		if rule := check(); rule != "" {
 			return rule

@@ -212,6 +212,24 @@ func TestTheMockMayTakeAssertionsAsAClientInProductionMakesThem(t *testing.T) {
 	}
 }
 
+func TestAnAssertionMayBeTakenOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	m := s.b.Who("entrate-body")
+	d := s.checkDraft(m.Representative, m.CodiceFiscale)
+	for range 2 {
+		if a := told(t, s.call(d)); a.Dettaglio != "XX00" {
+			t.Errorf("by default: %+v", a)
+		}
+	}
+	s.m.Set(func(x *Settings) { x.Once = true })
+	for i, want := range []string{"XX00", "XX04"} {
+		if a := told(t, s.call(d)); a.Dettaglio != want {
+			t.Errorf("by switch, time %d: %+v", i+1, a)
+		}
+	}
+}
+
 func TestAForeignClientCertificateEndsTheHandshake(t *testing.T) {
 	t.Parallel()
 	s, other := newStage(t), newStage(t)
