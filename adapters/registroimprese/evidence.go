@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"net/http"
+	"strconv"
 	"time"
 
 	"raccordo/adapters/internal/keys"
@@ -80,14 +80,17 @@ func (*auditor) covers(who contracts.Caller) error {
 	return e
 }
 
+// firstNonce is the least number of thirteen digits.
+const firstNonce = 1_000_000_000_000
+
 // evidence is a fresh one: its thirteen random digits keep the digest, which the platform sees, from being guessed.
 func (a *auditor) evidence(now time.Time, who contracts.Caller) (string, error) {
-	n, err := rand.Int(rand.Reader, big.NewInt(1e13))
+	n, err := rand.Int(rand.Reader, big.NewInt(9*firstNonce))
 	if err != nil {
 		return "", contracts.Errorf(contracts.Internal, "tracking evidence: no random numbers")
 	}
 	payload, err := json.Marshal(evidence{
-		Iss: a.client, Aud: a.audience, PurposeID: a.purposes[who.Purpose], DNonce: fmt.Sprintf("%013d", n),
+		Iss: a.client, Aud: a.audience, PurposeID: a.purposes[who.Purpose], DNonce: strconv.FormatInt(firstNonce+n.Int64(), 10),
 		User: who.User, Location: who.Site, LoA: who.LoA, JTI: pdnd.NewID(),
 		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(evidenceLife).Unix(),
 	})
