@@ -26,7 +26,8 @@ import (
 //
 // An order gathers many callers: its assertion names the system as User and the configured address, never one of them.
 //
-// Known gaps: a value that the schema's own types refuse (a day that is none) spoils the whole reply, not its row alone.
+// Known gaps: a number that is none (progressivo, annoImposta) spoils the whole reply, not its row alone. A day that is none
+// is not known, as if it were left out.
 
 const (
 	// MaxIncomes is the most subjects in one order.

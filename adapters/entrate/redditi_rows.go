@@ -96,7 +96,7 @@ func one(k rowKey, rows []*redditi.EsitoType) (tax.Income, error) {
 		}
 		*f.to = amount
 	}
-	if r.DataPresentazione != nil {
+	if r.DataPresentazione != nil { // gowsdl reads a day that is none as the first day of year 1: then it is not known
 		if day := contracts.DateOf(r.DataPresentazione.ToGoTime()); day > "1000" {
 			income.Presented = day
 		}
@@ -109,14 +109,12 @@ func one(k rowKey, rows []*redditi.EsitoType) (tax.Income, error) {
 func shortest(s string) string {
 	s = strings.Trim(s, " \t\r\n")
 	sign := ""
-	if rest, negative := strings.CutPrefix(s, "-"); negative {
-		sign, s = "-", rest
-	} else {
-		s = strings.TrimPrefix(s, "+")
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		sign, s = strings.TrimPrefix(s[:1], "+"), s[1:]
 	}
 	whole, part, point := strings.Cut(s, ".")
-	if whole == "" && part == "" {
-		return "" // no number, with whatever sign
+	if whole == "" && part == "" || whole != "" && (whole[0] == '-' || whole[0] == '+') {
+		return "" // no number
 	}
 	if whole = strings.TrimLeft(whole, "0"); whole == "" {
 		whole = "0"
