@@ -22,6 +22,7 @@
 //
 // Known gaps: which codiceRitorno comes with XX01 and XX02 is not public: 02, or 00 by switch. Whether the agency looks
 // at the check character of a code in a SOAP request is not known: the mock says XX01 of who is unknown to it. How a
-// broken assertion is answered is assumed. The names of a few gateway errors (403, 503, 504) are common knowledge, not
-// read in a source. Incomes are derived from the code and mean nothing.
+// broken assertion is answered, and whether one may be used twice, is assumed: it may, or not by switch. The names of a
+// few gateway errors (403, 503, 504) are common knowledge, not read in a source. Incomes are derived from the code and
+// mean nothing.
 package entrate
