@@ -204,8 +204,11 @@ func TestAnOrderIsPendingAndAskedAfterMoreAndMoreRarely(t *testing.T) {
 	q := s.incomeOf("company-with-pec", 2024)
 	handle := s.order(t, q)
 	for _, step := range []struct{ age, after time.Duration }{
-		{0, 10 * time.Minute}, {10 * time.Minute, 10 * time.Minute}, {25 * time.Minute, 25 * time.Minute},
-		{time.Hour, time.Hour}, {3 * 24 * time.Hour, time.Hour},
+		{0, 10 * time.Minute},
+		{10 * time.Minute, 10 * time.Minute},
+		{25 * time.Minute, 25 * time.Minute},
+		{time.Hour, time.Hour},
+		{3 * 24 * time.Hour, time.Hour},
 	} {
 		s.Advance(step.age - s.age(t, handle))
 		_, err := s.gather(t, handle, q)
