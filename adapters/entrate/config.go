@@ -64,15 +64,20 @@ func (c *Config) sections() []section {
 	}
 }
 
-// Operations are those of the sections in use.
+// Operations are those of the sections in use. Where none is, they are all that there could be: Validate says what is
+// wrong then, and routes need not be at fault for it too.
 func (c *Config) Operations() []*contracts.OpInfo {
-	var ops []*contracts.OpInfo
+	var used, all []*contracts.OpInfo
 	for _, s := range c.sections() {
+		all = append(all, s.op)
 		if s.endpoint != "" {
-			ops = append(ops, s.op)
+			used = append(used, s.op)
 		}
 	}
-	return ops
+	if len(used) == 0 {
+		return all
+	}
+	return used
 }
 
 // Validate gives every fault at once. A section that was written and has no endpoint is a fault: it would be silently
@@ -108,15 +113,14 @@ func (r *REST) validate(env contracts.Environment, path string) error {
 // hosts are the agency's own, with the environments that each serves. The agency has one place for trials, which serves
 // whatever the PDND calls it.
 var hosts = map[string][]contracts.Environment{
-	"modipa.agenziaentrate.gov.it":             {contracts.Produzione},
-	"modipa.agenziaentrate.it":                 {contracts.Produzione},
-	"gatewaywebservices.agenziaentrate.it":     {contracts.Produzione},
-	"gatewaywebservices.agenziaentrate.gov.it": {contracts.Produzione},
-	"modipa-val.agenziaentrate.gov.it":         {contracts.Attestazione, contracts.Collaudo},
-	"modipa-val.agenziaentrate.it":             {contracts.Attestazione, contracts.Collaudo},
-	"modipa-uat.agenziaentrate.gov.it":         {contracts.Attestazione, contracts.Collaudo},
-	"modipa-uat.agenziaentrate.it":             {contracts.Attestazione, contracts.Collaudo},
-	"eservices.att.interop.pagopa.it":          {contracts.Attestazione},
+	"modipa.agenziaentrate.gov.it":         {contracts.Produzione},
+	"modipa.agenziaentrate.it":             {contracts.Produzione},
+	"gatewaywebservices.agenziaentrate.it": {contracts.Produzione},
+	"modipa-val.agenziaentrate.gov.it":     {contracts.Attestazione, contracts.Collaudo},
+	"modipa-val.agenziaentrate.it":         {contracts.Attestazione, contracts.Collaudo},
+	"modipa-uat.agenziaentrate.gov.it":     {contracts.Attestazione, contracts.Collaudo},
+	"modipa-uat.agenziaentrate.it":         {contracts.Attestazione, contracts.Collaudo},
+	"eservices.att.interop.pagopa.it":      {contracts.Attestazione},
 }
 
 // hostFault is that an endpoint is known to be another environment's.

@@ -35,12 +35,15 @@ func TestOnlyTheSectionsInUseAreBound(t *testing.T) {
 		}
 	}
 	all := defaults()
+	want := []*contracts.OpInfo{tax.OpCode.OpInfo, tax.OpVAT.OpInfo, company.OpRepresents.OpInfo, tax.OpIncome.OpInfo}
+	if got := all.Operations(); !slices.Equal(got, want) { // Validate has a fault to tell, and routes need not have one too
+		t.Errorf("%d operations where nothing is configured, want all that there could be", len(got))
+	}
 	for _, h := range []*string{
 		&all.CodiceFiscale.HTTP.Endpoint, &all.PartitaIVA.HTTP.Endpoint, &all.Rappresentante.HTTP.Endpoint, &all.Redditi.HTTP.Endpoint,
 	} {
 		*h = "https://modipa.agenziaentrate.gov.it/x"
 	}
-	want := []*contracts.OpInfo{tax.OpCode.OpInfo, tax.OpVAT.OpInfo, company.OpRepresents.OpInfo, tax.OpIncome.OpInfo}
 	if got := all.Operations(); !slices.Equal(got, want) {
 		t.Errorf("%d operations of all four sections", len(got))
 	}
