@@ -114,6 +114,15 @@ func TestRowsAreGivenToNobodyElse(t *testing.T) {
 			if got[i].Err != nil && contracts.KindOf(got[i].Err) != contracts.Malformed {
 				rt.Fatalf("question %d: %v", i, got[i].Err)
 			}
+			under := 0
+			for _, r := range rows {
+				if int(r.Progressivo) == numbers[k] {
+					under++
+				}
+			}
+			if under != 1 && got[i].Err == nil {
+				rt.Fatalf("question %d is answered, and %d rows bear its number", i, under)
+			}
 			if honest[numbers[k]] && !right {
 				rt.Fatalf("question %d: its own row stands there, alone, and was not given: %v", i, got[i].Err)
 			}
