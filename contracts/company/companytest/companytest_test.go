@@ -32,8 +32,8 @@ func harness(m mistake) companytest.Harness {
 	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
 	byVAT := companytest.Story{Query: companytest.Query("", byNumber), Holds: firm(byNumber)}
 	unclear := companytest.Story{Query: companytest.Query(odd, ""), Untold: []company.Attribute{company.Standing}}
-	bare := story(liquidation)
-	bare.Holds.Domicile, bare.Lacks = contracts.Address{}, []company.Attribute{company.Domicile}
+	boxless := story(liquidation)
+	boxless.Holds.Domicile, boxless.Lacks = contracts.Address{}, []company.Attribute{company.Domicile}
 	return companytest.Harness{
 		Harness: contracttest.Harness{
 			Runner: contracttest.Careless{Runner: run, Far: r.Memory, Wrong: r.wrong}, Far: r, Capture: capture,
@@ -42,10 +42,12 @@ func harness(m mistake) companytest.Harness {
 		Register: "MEMORY",
 		Knows:    []company.Attribute{company.Name, company.Standing, company.Form, company.Office, company.Domicile, company.Number},
 
-		Active: story(active), Inactive: story(inactive), Suspended: story(suspended), Liquidation: bare,
-		Insolvent: story(insolvent), Ceased: story(ceased), OddStatus: unclear, NoDomicile: bare, ByPartitaIVA: byVAT,
-		Others: []companytest.Story{byVAT},
-		None:   companytest.Query(none, ""), Broken: companytest.Query(brokenFirm, ""), Unaskable: companytest.Query(unaskable, ""),
+		Active: story(active), Inactive: story(inactive), Suspended: story(suspended), Liquidation: boxless,
+		Insolvent: story(insolvent), Ceased: story(ceased), OddStatus: unclear, NoDomicile: boxless, ByPartitaIVA: byVAT,
+		Others: []companytest.Story{
+			byVAT, {Query: companytest.Query(bare, bare)}, {Query: companytest.Query(seatless, ""), Untold: []company.Attribute{company.Office}},
+		},
+		None: companytest.Query(none, ""), Broken: companytest.Query(brokenFirm, ""), Unaskable: companytest.Query(unaskable, ""),
 		NotCovered: []company.Query{companytest.Query(abroad, "")},
 
 		Speaks: companytest.Mandate(rossi, active, ""), SpeaksNot: companytest.Mandate(verdi, active, ""),
@@ -71,7 +73,7 @@ func reds() map[string]mistake {
 	all := map[string]mistake{
 		"find-tells-what-the-register-holds":                     "finds a stranger",
 		"find-tells-what-it-cannot-know":                         "marks nothing unknown",
-		"find-tells-an-active-enterprise":                        "register's own words",
+		"find-tells-an-active-enterprise":                        "another status",
 		"find-tells-an-inactive-enterprise":                      "everybody is active",
 		"find-tells-a-suspended-enterprise":                      "everybody is active",
 		"find-tells-a-liquidation":                               "everybody is active",
@@ -113,24 +115,34 @@ func reds() map[string]mistake {
 // otherReds are further mistakes and a case that finds them.
 func otherReds() map[mistake]string {
 	all := map[mistake]string{
-		"faults are no":                 "a-fault-is-never-an-answer",
-		contracttest.FaultsAreAnswers:   "find-garbage-lasting",
-		contracttest.FaultsAreInternal:  "represents-503-lasting",
-		contracttest.WithoutSystem:      "represented-garbage-lasting",
-		contracttest.NeverRepeats:       "find-drop-after-accept-once",
-		contracttest.ThrottledWithout:   "find-throttle-lasting",
-		contracttest.StaleIsUnavailable: "represents-stale-voucher-lasting",
-		"everybody speaks":              "represents-says-no",
-		"gives no reason":               "represents-says-that-it-cannot-tell",
-		"everything is unknown":         "find-tells-what-the-register-holds",
-		"lists one twice":               "represented-lists-several",
-		"lists in any order":            "represented-repeated-is-harmless",
+		"faults are no":                   "a-fault-is-never-an-answer",
+		contracttest.FaultsAreAnswers:     "find-garbage-lasting",
+		contracttest.FaultsAreInternal:    "represents-503-lasting",
+		contracttest.WithoutSystem:        "represented-garbage-lasting",
+		contracttest.NeverRepeats:         "find-drop-after-accept-once",
+		contracttest.ThrottledWithout:     "find-throttle-lasting",
+		contracttest.StaleIsUnavailable:   "represents-stale-voucher-lasting",
+		"null seat is none":               "find-tells-every-other-story",
+		"none is unknown":                 "find-tells-a-liquidation",
+		"gives a reason for a yes":        "represents-says-yes",
+		"finding without an instant":      "represents-says-yes",
+		"finding vouched for by nobody":   "represents-says-yes",
+		"portfolio without an instant":    "represented-lists-several",
+		"portfolio vouched for by nobody": "represented-lists-several",
+		"one name for all":                "represented-lists-several",
+		"everybody speaks":                "represents-says-no",
+		"gives no reason":                 "represents-says-that-it-cannot-tell",
+		"everything is unknown":           "find-tells-what-the-register-holds",
+		"lists one twice":                 "represented-lists-several",
+		"lists in any order":              "represented-repeated-is-harmless",
 	}
 	for m := range spoils {
 		all[m] = "find-tells-what-the-register-holds"
 	}
 	all["marks nothing unknown"] = "find-tells-what-it-cannot-know"
-	all["tells another's number"] = "find-goes-by-the-partita-iva"
+	for m := range malformations {
+		all[m] = "find-tells-every-other-story"
+	}
 	return all
 }
 

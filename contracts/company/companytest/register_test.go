@@ -23,6 +23,7 @@ const (
 	insolvent, ceased, odd, none             = "00743110157", "70000000011", "70000000029", "70000000037"
 	brokenFirm, unaskable, abroad            = "70000000045", "70000000052", "90012345675"
 	byNumber, holding                        = "70000000060", "70000000078"
+	bare, seatless                           = "70000000086", "70000000094" // of the first the story tells nothing
 	rossi, bianchi, verdi, nobody            = "RSSMRA85T10A562S", "KMRRJN90C15Z222U", "RHMTNM96S47Z249R", "HSSHMD84A31Z336W"
 	cryptic                                  = "FOXLIX00E49Z210Q"
 )
@@ -151,7 +152,15 @@ func (r *register) told(cf string, n int64) company.Company {
 	case r.wrong("tires of a question") && n%2 == 0:
 		c.Name = contracts.Private{}
 	}
+	if cf == seatless {
+		if c.Seat = (company.Seat{}); !r.wrong("null seat is none") {
+			unknown(company.Office)
+		}
+	}
 	if spoil := spoils[r.mistake]; spoil != nil {
+		spoil(&c)
+	}
+	if spoil := malformations[r.mistake]; spoil != nil && cf == bare {
 		spoil(&c)
 	}
 	return c
@@ -159,30 +168,43 @@ func (r *register) told(cf string, n int64) company.Company {
 
 // spoils are mistakes about what is told of every enterprise.
 var spoils = map[mistake]func(*company.Company){
-	"does not say when":        func(c *company.Company) { c.AsOf = time.Time{} },
-	"does not say who vouches": func(c *company.Company) { c.Register = "" },
-	"does not say who it is":   func(c *company.Company) { c.CodiceFiscale = contracts.CodiceFiscale{} },
-	"tells another's number":   func(c *company.Company) { c.PartitaIVA = companytest.Query("", active).Subject.PartitaIVA },
-	"register's own words":     func(c *company.Company) { c.Status = "ATTIVA" },
-	"no status, and known":     func(c *company.Company) { c.Status = "" },
-	"another name":             func(c *company.Company) { c.Name = contracts.NewPrivate("Cantine") },
-	"another form":             func(c *company.Company) { c.LegalForm.Code = "SP" },
-	"another seat":             func(c *company.Company) { c.Seat.Comune = "Milano" },
-	"another REA":              func(c *company.Company) { c.REA.Number = "1" },
+	"another status": func(c *company.Company) { c.Status = company.Inactive },
+	"another name":   func(c *company.Company) { c.Name = contracts.NewPrivate("Cantine") },
+	"another form":   func(c *company.Company) { c.LegalForm.Code = "SP" },
+	"another seat":   func(c *company.Company) { c.Seat.Comune = "Milano" },
+	"another REA":    func(c *company.Company) { c.REA.Number = "1" },
 	"another domicile": func(c *company.Company) {
 		c.Domicile = contracttest.Sure(contracts.ParseAddress("altra@pec.memory.test"))
 	},
-	"province in words":         func(c *company.Company) { c.Seat.Province = "Roma" },
-	"CAP without its zeros":     func(c *company.Company) { c.Seat.CAP = "184" },
-	"chamber and number in one": func(c *company.Company) { c.REA.Number = "RM-1234567" },
-	"activity without a code":   func(c *company.Company) { c.Activities = []company.Coded{{Text: "uva"}} },
-	"the register's day":        func(c *company.Company) { c.Registered = "20010203" },
-	"tells what is unknown":     func(c *company.Company) { c.Registered = "2001-02-03" },
-	"unknown twice":             func(c *company.Company) { c.Unknown = append(c.Unknown, company.Registered) },
-	"unknown, and no attribute": func(c *company.Company) { c.Unknown = append(c.Unknown, "colour") },
 	"marks nothing unknown": func(c *company.Company) {
 		c.Unknown = slices.DeleteFunc(c.Unknown, func(a company.Attribute) bool { return a != company.Standing })
 	},
+}
+
+// malformations are mistakes that can be seen without knowing what the register holds: they are made of one enterprise of
+// which the harness says nothing.
+var malformations = map[mistake]func(*company.Company){
+	"does not say when":        func(c *company.Company) { c.AsOf = time.Time{} },
+	"does not say who vouches": func(c *company.Company) { c.Register = "" },
+	"does not say who it is":   func(c *company.Company) { c.CodiceFiscale = contracts.CodiceFiscale{} },
+	"tells another's code":     func(c *company.Company) { c.CodiceFiscale = firm(active).CodiceFiscale },
+	"tells another's number":   func(c *company.Company) { c.PartitaIVA = companytest.Query("", active).Subject.PartitaIVA },
+	"register's own words":     func(c *company.Company) { c.Status = "ATTIVA" },
+	"no status, and known":     func(c *company.Company) { c.Status = "" },
+	"province in words":        func(c *company.Company) { c.Seat.Province = "Roma" },
+	"CAP without its zeros":    func(c *company.Company) { c.Seat.CAP = "184" },
+	"CAP of a foreigner":       func(c *company.Company) { c.Seat.CAP = "EC1A1" },
+	"chamber in the number":    func(c *company.Company) { c.REA.Number = "RM-123456" },
+	"REA without a chamber":    func(c *company.Company) { c.REA.Chamber = "" },
+	"activity without a code": func(c *company.Company) {
+		c.Activities, c.Unknown = []company.Coded{{Text: "uva"}}, []company.Attribute{company.Registered}
+	},
+	"the register's day": func(c *company.Company) {
+		c.Registered, c.Unknown = "20010203", []company.Attribute{company.Activity}
+	},
+	"tells what is unknown":     func(c *company.Company) { c.Registered = "2001-02-03" },
+	"unknown twice":             func(c *company.Company) { c.Unknown = append(c.Unknown, company.Registered) },
+	"unknown, and no attribute": func(c *company.Company) { c.Unknown = append(c.Unknown, "colour") },
 }
 
 // yes are the mandates that the register knows.
@@ -231,6 +253,12 @@ func (r *register) represents(ctx context.Context, m company.Mandate) (company.R
 		return out, fails(contracts.NotFound, op, "404")
 	case r.wrong("gives no reason"):
 		out.Reason = ""
+	case r.wrong("gives a reason for a yes"):
+		out.Reason = "00"
+	case r.wrong("finding without an instant"):
+		out.AsOf = time.Time{}
+	case r.wrong("finding vouched for by nobody"):
+		out.Register = ""
 	}
 	return out, nil
 }
@@ -260,6 +288,14 @@ func (r *register) represented(ctx context.Context, h company.Holder) (company.P
 	out := company.Portfolio{Register: "MEMORY", AsOf: r.Now()}
 	for _, cf := range firms {
 		out.Enterprises = append(out.Enterprises, company.Represented{CodiceFiscale: firm(cf).CodiceFiscale, Name: firm(cf).Name})
+	}
+	switch {
+	case r.wrong("portfolio without an instant"):
+		out.AsOf = time.Time{}
+	case r.wrong("portfolio vouched for by nobody"):
+		out.Register = ""
+	case r.wrong("one name for all") && len(out.Enterprises) > 1:
+		out.Enterprises[1].Name = out.Enterprises[0].Name
 	}
 	return out, nil
 }

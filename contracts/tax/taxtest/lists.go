@@ -86,10 +86,6 @@ func (s suite) expectations() []expectation {
 func (e expectation) meet(s suite, x *trial, i int, got contracts.Result[tax.Income]) {
 	switch {
 	case e.story.isZero():
-		if got.Err == nil {
-			x.Errorf("request %d: an answer, want kind %q", i, e.kind)
-			return
-		}
 		contracttest.WantKind(x, got.Err, income.Name, e.kind)
 	case got.Err != nil:
 		x.Errorf("request %d: %v, want an answer", i, got.Err)

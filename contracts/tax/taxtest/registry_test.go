@@ -188,7 +188,14 @@ var spoils = map[mistake]struct {
 	"everybody is a group":         {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Group = true }},
 	"everybody is a member":        {in: "vat-active-is-told", vat: func(v *tax.VAT) { v.Member = &tax.Membership{} }},
 	"names nobody's number":        {in: "vat-unassigned-is-told", vat: func(v *tax.VAT) { v.Name = contracts.NewPrivate("NON ASSEGNATA") }},
-	"suspended when":               {in: "vat-suspended-is-told", vat: func(v *tax.VAT) { v.Suspended = "" }},
+	"one without days is nobody's": {in: "vat-tells-every-other-story", vat: func(v *tax.VAT) { v.Assigned = v.Since != "" }},
+	"one without days is a group":  {in: "vat-tells-every-other-story", vat: func(v *tax.VAT) { v.Group = v.Group || v.Since == "" }},
+	"one without days is ceased": {in: "vat-tells-every-other-story", vat: func(v *tax.VAT) {
+		if v.Since == "" {
+			v.Status = tax.VATCeased
+		}
+	}},
+	"suspended when": {in: "vat-suspended-is-told", vat: func(v *tax.VAT) { v.Suspended = "" }},
 	"member of another": {in: "vat-of-a-member-names-the-group", vat: func(v *tax.VAT) {
 		v.Member = &tax.Membership{Group: contracttest.Sure(contracts.ParsePartitaIVA(active)), Since: "2019-01-01"}
 	}},
