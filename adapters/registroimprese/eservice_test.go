@@ -324,9 +324,6 @@ func TestFailuresOfTheEServiceAreNeverAnswers(t *testing.T) {
 func TestATimeOutOfTheEServiceIsNeverAnAnswer(t *testing.T) {
 	t.Parallel()
 	s, e := overPDND(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts, c.HTTP.Timeout = 1, 200*time.Millisecond })
-	if _, err := find(t, e, s.query("ri-active")); err != nil {
-		t.Fatal(err)
-	}
 	s.Inject(lab.Fault{Match: profileCall, Do: lab.Slow})
 	wantKind(t, second(find(t, e, s.query("ri-active"))), contracts.Unavailable)
 	wantKind(t, second(lookup(t, e, s.domicile("ri-active"))), contracts.Unavailable)

@@ -22,7 +22,7 @@ func suiteCaller() contracts.Caller {
 }
 
 // patience of a suite: a tenth of it is waited under each fault that lasts.
-const patience = 3 * time.Second
+const patience = 4 * time.Second
 
 // The conformance of road wspa against the mock: on two benches, since its waits under faults are real.
 func TestGatewayConforms(t *testing.T) {

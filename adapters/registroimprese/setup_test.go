@@ -174,11 +174,11 @@ func wantKind(t testing.TB, err error, want contracts.Kind) *contracts.Error {
 	return contracttest.ErrorOf(t, err, want, "ri")
 }
 
-// quick are the settings under which a suite waits for nobody.
+// quick are the settings under which a suite waits for nobody: its own patience, not the adapter's, ends a slow answer.
 func quick(capture *contracttest.Capture) func(*Config, *contracts.Env) {
 	return func(c *Config, env *contracts.Env) {
 		env.Log = capture.Logger()
-		c.HTTP.Timeout, c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = 300*time.Millisecond, time.Second, 1000
+		c.HTTP.RetryAfterMax, c.HTTP.RetryBurst = time.Second, 1000
 	}
 }
 
