@@ -2,6 +2,7 @@
 package adapters
 
 import (
+	"raccordo/adapters/entrate"
 	"raccordo/adapters/inad"
 	"raccordo/adapters/inipec"
 	"raccordo/adapters/pec"
@@ -12,6 +13,7 @@ import (
 // Kinds lists the adapters by the name that stands in the configuration's "kind".
 func Kinds() contracts.Kinds {
 	return contracts.Kinds{
+		"entrate":         entrate.Default,
 		"inad":            inad.Default,
 		"inipec":          inipec.Default,
 		"pec":             pec.Default,

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"raccordo/mocks/entrate"
 	"raccordo/mocks/inad"
 	"raccordo/mocks/inipec"
 	"raccordo/mocks/lab"
@@ -30,7 +31,7 @@ func Cast() []lab.Member { return lab.CastOf(All()...) }
 
 // All makes one of each mock, with default settings. Where several serve a need, the one to ask first stands first.
 func All() []lab.Mock {
-	return []lab.Mock{pdnd.New(), registroimprese.New(), inipec.New(), inad.New(), pec.New()}
+	return []lab.Mock{pdnd.New(), registroimprese.New(), inipec.New(), inad.New(), entrate.New(), pec.New()}
 }
 
 // Configuration writes into dir, readable by the owner alone, whatever a hub's configuration refers to, and gives that
