@@ -1,20 +1,16 @@
 package entrate
 
 import (
-	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"raccordo/adapters/internal/soap"
 	"raccordo/contracts"
 )
 
-// What the agency's SOAP services have in common: the two words in which every answer says what became of the question,
-// and what an answer must be before its words count.
+// What the agency's SOAP services have in common: the two words in which every answer says what became of the question.
 
 // The words that they share: of codiceRitorno, which tells of the exchange, and of dettaglioEsito, which tells why.
 const (
@@ -103,53 +99,14 @@ func (s said) err(kind contracts.Kind, cause error) *contracts.Error {
 	return &contracts.Error{Kind: kind, Code: s.code(), Err: cause}
 }
 
-var (
-	errNested  = errors.New("an element of the answer holds elements that it must not hold")
-	errForeign = errors.New("the answer holds elements of another namespace")
-	errRepeat  = errors.New("an element of the answer stands twice")
-)
-
-// single holds an answer against what gowsdl's decoder lets pass: it would let the last of two elements win, and take an
-// element of any namespace for ours, so that an answer could say yes to one reader and no to another. Of the answer's
-// children only those named list may repeat, and only they have children.
-func single(reply *soap.Reply, answer xml.Name, list string) error {
-	d := xml.NewDecoder(bytes.NewReader(reply.Envelope))
-	var open []xml.Name
-	var answered, listed []string // children seen so far
-	for {
-		t, err := d.Token()
-		if err != nil { // the end: what is no XML did not come this far
-			return nil
-		}
-		switch t := t.(type) {
-		case xml.StartElement:
-			open = append(open, t.Name)
-			if len(open) <= 3 || open[1].Local != "Body" {
-				continue
-			}
-			name := t.Name.Local
-			switch {
-			case t.Name.Space != answer.Space:
-				return errForeign
-			case len(open) == 4 && name == list && list != "":
-				listed = listed[:0]
-			case len(open) == 4:
-				if slices.Contains(answered, name) {
-					return errRepeat
-				}
-				answered = append(answered, name)
-			case len(open) == 5 && open[3].Local == list && list != "":
-				if slices.Contains(listed, name) {
-					return errRepeat
-				}
-				listed = append(listed, name)
-			default:
-				return errNested
-			}
-		case xml.EndElement:
-			open = open[:len(open)-1]
-		}
+// called carries out an operation. A reply that keeps the rules of SOAP and yet is no answer is an alarm; pages of
+// gateways, noise and time-outs are not.
+func called[Resp any](ctx context.Context, env contracts.Env, c *soap.Client, op soap.Operation, req any) (*Resp, *soap.Reply, error) {
+	answer, reply, err := soap.Call[Resp](ctx, c, op, req)
+	if err != nil && contracts.KindOf(err) == contracts.Malformed && reply != nil && reply.Envelope != nil {
+		alarm(ctx, env, contracts.AsError(err))
 	}
+	return answer, reply, err
 }
 
 // alarm tells an operator that an answer was not understood: the service's contract has changed, or something stands in
@@ -159,6 +116,6 @@ func alarm(ctx context.Context, env contracts.Env, e *contracts.Error) {
 	if c := contracts.CallFrom(ctx); c != nil {
 		op = c.Op.Name
 	}
-	env.Log.LogAttrs(ctx, slog.LevelError, "the agency answers otherwise than was agreed: nothing is concluded from it; compare the service's contract",
+	env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: the agency answers otherwise than was agreed, and nothing is concluded from it",
 		slog.String("system", env.Instance), slog.String("operation", op), slog.String("rule", e.Err.Error()))
 }

@@ -115,16 +115,12 @@ func (r *representatives) ask(ctx context.Context, person, body string, effect c
 		Action: `"CheckValidityRappresentante"`, Route: routeRappresentante, RemoteID: remoteID, Effect: effect,
 		Answer: xml.Name{Space: nsRappresentante, Local: "checkValidityRappresentanteResp"},
 	}
-	answer, reply, err := soap.Call[rappresentante.CheckValidityRappresentanteRespType](ctx, r.soap, op, &rappresentante.CheckValidityRappresentanteType{
+	req := &rappresentante.CheckValidityRappresentanteType{
 		CfRappresentante: rappresentante.CodiceFiscaleType(person), CfEnte: rappresentante.CodiceFiscaleType(body),
-	})
+	}
+	answer, _, err := called[rappresentante.CheckValidityRappresentanteRespType](ctx, r.env, r.soap, op, req)
 	if err != nil {
 		return contracts.CannotTell, "", err
-	}
-	if err := single(reply, op.Answer, ""); err != nil {
-		e := reply.Malformed(ctx, err.Error())
-		alarm(ctx, r.env, e)
-		return contracts.CannotTell, "", e
 	}
 	found, reason, e := judge(answer)
 	if e == nil {

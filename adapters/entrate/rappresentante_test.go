@@ -193,6 +193,8 @@ func TestEveryStoryOfTheCheck(t *testing.T) {
 		"entrate-body-words":                 {contracts.Malformed, 0, "XX11", 1},
 		"entrate-body-contradiction":         {contracts.Malformed, 0, "XX0A", 1},
 		"entrate-body-done-with-error":       {contracts.Unavailable, 0, "XX03", 1},
+		"entrate-body-odd-verdict":           {answered, contracts.Yes, "", 1}, // XML Schema's other word for true
+		"entrate-body-fault-200":             {contracts.Unavailable, 0, "Server", 1},
 		"entrate-body-fault":                 {contracts.Unavailable, 0, "Server", 1},
 		"entrate-body-fault-once":            {contracts.Unavailable, 0, "Server", 1},
 		"entrate-body-gateway":               {contracts.Unavailable, 0, "APIUnavailable", 1},
@@ -237,7 +239,7 @@ func TestEveryStoryOfTheCheck(t *testing.T) {
 	for _, leak := range capture.Leaks(codes) {
 		t.Errorf("secret %d stands in %s, as %s", leak.Secret, leak.Source, leak.As)
 	}
-	if n := strings.Count(log.String(), "otherwise than was agreed"); n != 2 {
+	if n := strings.Count(log.String(), "contract drift"); n != 2 {
 		t.Errorf("%d alarms, want one for each answer that nobody agreed on", n)
 	}
 }

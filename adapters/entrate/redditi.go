@@ -173,19 +173,18 @@ func (i *incomes) order(ctx context.Context, keys []rowKey) (string, error) {
 		})
 	}
 	op := soap.Operation{Action: `"RichiediRedditi"`, Route: "RichiediRedditi", RemoteID: remoteID, Answer: incomeName("richiediRedditiResp")}
-	answer, reply, err := soap.Call[redditi.RichiediRedditiRespType](ctx, i.soap, op, req)
+	answer, reply, err := called[redditi.RichiediRedditiRespType](ctx, i.env, i.soap, op, req)
 	if err != nil {
 		return "", i.whole(ctx, op, err)
-	}
-	if err := single(reply, op.Answer, ""); err != nil {
-		return "", i.whole(ctx, op, reply.Malformed(ctx, err.Error()))
 	}
 	if e := saidOf(answer.CodiceRitorno, answer.DettaglioEsito).failure(term{esitoReused, contracts.Conflict, errReused}); e != nil {
 		return "", i.whole(ctx, op, e)
 	}
 	protocollo := string(answer.Protocollo)
 	if !nomeType.MatchString(protocollo) {
-		return "", i.whole(ctx, op, reply.Malformed(ctx, "the order was taken, and has no protocollo"))
+		e := reply.Malformed(ctx, "the order was taken, and has no protocollo")
+		alarm(ctx, i.env, e)
+		return "", e
 	}
 	return protocollo, nil
 }
@@ -214,9 +213,9 @@ func (i *incomes) whole(ctx context.Context, op soap.Operation, err error) error
 	}
 	if e.System == "" { // words of an answer
 		e.Err = fmt.Errorf("%s: %w", op.Route, e.Err)
-	}
-	if e.Kind == contracts.Malformed {
-		alarm(ctx, i.env, &e)
+		if e.Kind == contracts.Malformed {
+			alarm(ctx, i.env, &e)
+		}
 	}
 	return i.fail(ctx, &e)
 }
@@ -265,7 +264,7 @@ func (i *incomes) collect(ctx context.Context, handle []byte, qs []tax.IncomeQue
 		}
 	}
 	if strangers > 0 {
-		i.env.Log.LogAttrs(ctx, slog.LevelError, "rows about nobody who was asked about were left out",
+		i.env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: rows about nobody who was asked about were left out",
 			slog.String("system", i.env.Instance), slog.String("operation", tax.OpIncome.Name), slog.Int("rows", strangers))
 	}
 	return out, nil
@@ -289,12 +288,9 @@ func (i *incomes) fetch(ctx context.Context, protocollo string, effect contracts
 		Action: `"RitiraRedditi"`, Route: "RitiraRedditi", RemoteID: remoteID, Effect: effect, Answer: incomeName("ritiraRedditiResp"),
 	}
 	req := &redditi.RitiraRedditiType{Protocollo: redditi.NomeType(protocollo)}
-	answer, reply, err := soap.Call[redditi.RitiraRedditiRespType](ctx, i.soap, op, req)
+	answer, _, err := called[redditi.RitiraRedditiRespType](ctx, i.env, i.soap, op, req)
 	if err != nil {
 		return nil, i.whole(ctx, op, err)
-	}
-	if err := single(reply, op.Answer, "esito"); err != nil {
-		return nil, i.whole(ctx, op, reply.Malformed(ctx, err.Error()))
 	}
 	s := saidOf(answer.CodiceRitorno, answer.DettaglioEsito)
 	switch s.ritorno {

@@ -185,7 +185,7 @@ func TestEveryStoryOfTheIncomeService(t *testing.T) {
 		}
 		capture.Error(got[i].Err)
 	}
-	if n := strings.Count(log.String(), "otherwise than was agreed"); n != 5 {
+	if n := strings.Count(log.String(), "contract drift"); n != 5 {
 		t.Errorf("%d alarms, want one for each row that is not understood", n)
 	}
 	var secrets []string
