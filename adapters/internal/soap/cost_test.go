@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -285,4 +286,79 @@ func BenchmarkCall(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // a turn of both, and nobody's business
 		})
 	}
+}
+
+// Allocations do not depend on the machine, so that their limit is a test.
+func TestACallAllocatesLittleMoreThanThePlainExchange(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates too")
+	}
+	base, ca := elsewhere(t)
+	wrapped, direct := through(t, base, ca, nil), plain(t, base, ca, nil)
+	const n = 200
+	spend(t, n, wrapped)
+	spend(t, n, direct)
+	ours, theirs := spend(t, n, wrapped).allocs, spend(t, n, direct).allocs
+	if ratio := float64(ours) / float64(theirs); ratio > 1.4 {
+		t.Errorf("%d allocations for the plain exchange's %d: %.2f times, want at most 1.4", ours/n, theirs/n, ratio)
+	}
+}
+
+// ratio times two things in turns and reports how much longer the first takes.
+func ratio(b *testing.B, name string, ours, floor func() error) {
+	b.Helper()
+	var a, f time.Duration
+	for b.Loop() {
+		for range 20 {
+			start := cpu(b)
+			if err := ours(); err != nil {
+				b.Fatal(err)
+			}
+			middle := cpu(b)
+			if err := floor(); err != nil {
+				b.Fatal(err)
+			}
+			a, f = a+middle-start, f+cpu(b)-middle
+		}
+	}
+	b.ReportMetric(float64(a)/float64(f), name)
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkParts compares what is done to a message with the least that could be done: hygiene with the decoding that
+// follows it, a signature with the bare RSA operation.
+func BenchmarkParts(b *testing.B) {
+	large := []byte(body(`<told xmlns="urn:example:thing">` + strings.Repeat(`<row a="1"><x>text</x><y>1</y></row>`, 5000) + `<note>n</note></told>`))
+	form := shapeOf(reflect.TypeFor[told](), map[reflect.Type]*shape{})
+	b.Run("hygiene", func(b *testing.B) {
+		ratio(b, "of-decoding", func() error {
+			_, err := scan(large, operation.Answer, form, nil)
+			return err
+		}, func() error {
+			var in struct {
+				Body struct {
+					Told told `xml:"urn:example:thing told"`
+				} `xml:"http://schemas.xmlsoap.org/soap/envelope/ Body"`
+			}
+			return xml.Unmarshal(large, &in)
+		})
+	})
+	p := newParty(b, rsaKey(), nil, nil)
+	bare := func() error {
+		_, err := p.key.Sign(rand.Reader, make([]byte, sha256.Size), crypto.SHA256)
+		return err
+	}
+	b.Run("sign", func(b *testing.B) {
+		ratio(b, "of-bare-rsa-sign", func() error {
+			_, err := p.signer().envelope(noon, []byte(wsaBlocks), []byte(yes+"</soap:Body></soap:Envelope>"))
+			return err
+		}, bare)
+	})
+	b.Run("verify", func(b *testing.B) {
+		good, v := p.answer(b, yes), p.verifier()
+		ratio(b, "of-bare-rsa-sign", func() error {
+			_, _, err := verify(v, noon, good)
+			return err
+		}, bare)
+	})
 }

@@ -28,7 +28,7 @@ type exchange struct {
 
 // Do carries out the call and hands back its answer, or nothing.
 func (x *exchange) Do(r *http.Request) (*http.Response, error) {
-	if x.err = x.take(r.Body); x.err != nil {
+	if x.err = x.take(r); x.err != nil {
 		return nil, x.err
 	}
 	resp, err := x.client.opt.Wire.Do(x.ctx, &wire.Request{
@@ -47,7 +47,7 @@ func (x *exchange) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": contentType}, Body: &replyBody{bytes.NewReader(text)}, Request: r,
+		StatusCode: http.StatusOK, Header: replyHeader, Body: &replyBody{bytes.NewReader(text)}, Request: r,
 	}, nil
 }
 
@@ -57,10 +57,9 @@ type replyBody struct{ *bytes.Reader }
 func (*replyBody) Close() error { return nil }
 
 // take reads what gowsdl serialised.
-func (x *exchange) take(r io.ReadCloser) error {
-	text, err := io.ReadAll(r)
-	if err == nil {
-		_ = r.Close()
+func (x *exchange) take(r *http.Request) error {
+	text := make([]byte, max(0, r.ContentLength))
+	if _, err := io.ReadFull(r.Body, text); err == nil {
 		var ok bool
 		if x.body, ok = bytes.CutPrefix(text, []byte(envelopeHead+bodyHead)); ok {
 			return nil
@@ -139,13 +138,16 @@ func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
 	case err != nil || !success && !env.fault:
 		return nil, resp.Err(x.ctx, "") // a page of a gateway's; only its status tells
 	}
-	text := env.text
-	x.reply.Envelope = text
+	x.reply.Envelope = env.text
 	if verify := x.client.opt.Verify; verify != nil {
-		var signed *Signature
-		switch signed, text, err = verify.envelope(x.client.opt.Clock.Now(), env); {
+		signed, text, err := verify.envelope(x.client.opt.Clock.Now(), env)
+		switch {
 		case err == nil:
-			x.reply.Signer = signed
+			// From here on nothing counts but what was verified.
+			if env, err = scan(text, x.op.Answer, x.shape, nil); err != nil {
+				return nil, resp.Malformed(x.ctx, err.Error())
+			}
+			x.reply.Envelope, x.reply.Signer = text, signed
 		case !env.fault:
 			return nil, resp.Malformed(x.ctx, err.Error())
 		}
@@ -156,11 +158,5 @@ func (x *exchange) judge(resp *wire.Response) ([]byte, error) {
 	if env.child != x.op.Answer {
 		return nil, resp.Malformed(x.ctx, errAnswer.Error())
 	}
-	if env.text = text; len(env.nils) > 0 && x.reply.Signer != nil {
-		if env, err = scan(text, x.op.Answer, x.shape, nil); err != nil {
-			return nil, resp.Malformed(x.ctx, err.Error())
-		}
-	}
-	x.reply.Envelope = text
-	return without(text, env.nils), nil
+	return without(env.text, env.cuts), nil
 }

@@ -40,7 +40,7 @@ type envelope struct {
 	child  xml.Name // of the one element in the Body
 	fault  bool
 	scope  []binding // of namespaces, on that element
-	nils   []span    // elements of the answer that are nil
+	cuts   []span    // what the decoder need not see: the Header, and elements of the answer that are nil
 	spaced bool      // some attribute value holds a raw tab or line end
 }
 
@@ -65,6 +65,7 @@ type scanner struct {
 	out    envelope
 
 	rooted, header, body bool
+	headerAt             int
 	blocks, children     int
 }
 
@@ -194,8 +195,13 @@ func (s *scanner) leave() error {
 			return err
 		}
 	}
-	if depth == 2 && s.body && s.children == 0 {
-		return errBodyEmpty
+	if depth == 2 {
+		switch {
+		case !s.body:
+			s.out.cuts = append(s.out.cuts, span{s.headerAt, s.i})
+		case s.children == 0:
+			return errBodyEmpty
+		}
 	}
 	s.open = s.open[:depth-1]
 	n := len(s.bound)
@@ -233,7 +239,7 @@ func (s *scanner) opening() error {
 		return err
 	}
 	if len(s.open) <= 3 {
-		if err := s.place(space, local); err != nil {
+		if err := s.place(start, space, local); err != nil {
 			return err
 		}
 	} else if len(s.levels) > 0 {
@@ -248,7 +254,7 @@ func (s *scanner) opening() error {
 }
 
 // place says what the element that was just opened may be where it stands.
-func (s *scanner) place(space, local []byte) error {
+func (s *scanner) place(start int, space, local []byte) error {
 	soap := string(space) == NSEnvelope
 	switch len(s.open) {
 	case 1:
@@ -266,7 +272,7 @@ func (s *scanner) place(space, local []byte) error {
 	case 2:
 		switch {
 		case soap && string(local) == "Header" && !s.header && !s.body:
-			s.header = true
+			s.header, s.headerAt = true, start
 		case soap && string(local) == "Body" && !s.body:
 			s.body = true
 		default:
@@ -279,7 +285,11 @@ func (s *scanner) place(space, local []byte) error {
 		if s.children++; s.children > 1 {
 			return errBodyMany
 		}
-		s.out.child = xml.Name{Space: string(space), Local: string(local)}
+		if string(space) == s.answer.Space && string(local) == s.answer.Local {
+			s.out.child = s.answer
+		} else {
+			s.out.child = xml.Name{Space: string(space), Local: string(local)}
+		}
 		s.out.fault = soap && string(local) == "Fault"
 		switch {
 		case s.out.fault:

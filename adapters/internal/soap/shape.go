@@ -111,14 +111,15 @@ type level struct {
 // A span is a part of the text.
 type span struct{ from, to int }
 
-// without gives the text without what is nil in it: the decoder would make zeros of it.
-func without(text []byte, nils []span) []byte {
-	if len(nils) == 0 {
+// without gives the text without what is cut. Of what is nil the decoder would make zeros; and the Header it would read
+// only to forget it.
+func without(text []byte, cuts []span) []byte {
+	if len(cuts) == 0 {
 		return text
 	}
 	out := make([]byte, 0, len(text))
 	at := 0
-	for _, n := range nils {
+	for _, n := range cuts {
 		out = append(out, text[at:n.from]...)
 		at = n.to
 	}
@@ -171,7 +172,7 @@ func (s *scanner) exit() error {
 	case l.null && l.text:
 		return errNil
 	case l.null:
-		s.out.nils = append(s.out.nils, span{l.start, s.i})
+		s.out.cuts = append(s.out.cuts, span{l.start, s.i})
 	case l.shape != nil && l.shape.filled && !l.text:
 		return errVacant
 	}

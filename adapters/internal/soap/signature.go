@@ -102,7 +102,7 @@ func sum(h crypto.Hash, b []byte) []byte {
 }
 
 // fixed turns an ECDSA signature from ASN.1, which crypto.Signer gives, into the two numbers side by side that XML
-// Signature has (RFC 4050, section 3.3).
+// Signature has (XML Signature 1.1, section 6.4.3).
 func fixed(key *ecdsa.PublicKey, der []byte) ([]byte, error) {
 	var pair struct{ R, S *big.Int }
 	if rest, err := asn1.Unmarshal(der, &pair); err != nil || len(rest) > 0 {

@@ -146,10 +146,14 @@ const (
 )
 
 // contentType is what SOAP 1.1 over HTTP wants, spelt as most suppliers' own clients do.
-var contentType = []string{"text/xml; charset=utf-8"}
+var (
+	contentType = []string{"text/xml; charset=utf-8"}
+	accept      = []string{"text/xml"}
+	replyHeader = http.Header{"Content-Type": contentType}
+)
 
 func (op *Operation) header() http.Header {
-	h := http.Header{"Content-Type": contentType, "Accept": {"text/xml"}}
+	h := http.Header{"Content-Type": contentType, "Accept": accept}
 	if op.Action != "" {
 		h["SOAPAction"] = []string{op.Action} // not canonical on purpose: so it is written in the standard
 	}

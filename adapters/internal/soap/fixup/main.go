@@ -20,7 +20,9 @@
 //   - pointers to pointers of strings become strings; types of XML Schema that gowsdl does not know become strings;
 //   - clients, interfaces and JSON tags go: calls are made through the soap package.
 //
-// It refuses what it cannot put right: two types of one name, and schemas with unqualified local elements.
+// It refuses what it cannot put right: two types of one name, and schemas with unqualified local elements. What stays as
+// gowsdl has it: a required element that is nil is left out, not sent with xsi:nil; patterns, lengths and enumerations are
+// for the adapter to check.
 package main
 
 import (
