@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 
 	"raccordo/adapters/internal/soap"
@@ -99,10 +100,14 @@ func (s said) err(kind contracts.Kind, cause error) *contracts.Error {
 	return &contracts.Error{Kind: kind, Code: s.code(), Err: cause}
 }
 
-// called carries out an operation. A reply that keeps the rules of SOAP and yet is no answer is an alarm; pages of
+// called carries out an operation. A 401 is answered with a new assertion, once, as the largest public client does: the
+// gateway in front has been seen to refuse one that it takes the next time. A reply that keeps the rules of SOAP and yet is no answer is an alarm; pages of
 // gateways, noise and time-outs are not.
 func called[Resp any](ctx context.Context, env contracts.Env, c *soap.Client, op soap.Operation, req any) (*Resp, *soap.Reply, error) {
 	answer, reply, err := soap.Call[Resp](ctx, c, op, req)
+	if err != nil && reply != nil && reply.Status == http.StatusUnauthorized {
+		answer, reply, err = soap.Call[Resp](ctx, c, op, req)
+	}
 	if err != nil && contracts.KindOf(err) == contracts.Malformed && reply != nil && reply.Envelope != nil {
 		alarm(ctx, env, contracts.AsError(err))
 	}

@@ -38,7 +38,6 @@ func TestConformanceOfTheRepresentativesCheck(t *testing.T) {
 		Harness: contracttest.Harness{
 			Runner: contracttest.Direct(s.a, s.Clock(), contracttest.Advancing(s.Advance)), Far: s.Bench, Wire: represents,
 			Capture: capture, Reset: s.reset,
-			Faults: withoutVouchers(),
 			// The mock's 500 is a Fault, and a fault is an answer: it is not repeated.
 			Known:  []string{"represents-500-once"},
 			Caller: contracts.Caller{Service: "suite", Purpose: "activation", User: "system", Case: "SUITE-1", IP: "203.0.113.1"},
@@ -55,17 +54,6 @@ func TestConformanceOfTheRepresentativesCheck(t *testing.T) {
 			companytest.Mandate(body.Representative, s.Who("personal-domicile").CodiceFiscale, ""),
 		},
 	})
-}
-
-// withoutVouchers are the faults of a wire that knows no voucher and whose answers nobody signs.
-func withoutVouchers() []string {
-	var out []string
-	for _, f := range contracttest.AllFaults() {
-		if f != contracttest.StaleVoucher && f != contracttest.BadSignature {
-			out = append(out, f)
-		}
-	}
-	return out
 }
 
 // Every row of the two tables of codes, and every contradiction between them, ends as it must.
@@ -352,6 +340,20 @@ func TestAFaultIsNotRepeated(t *testing.T) {
 	var fault *soap.Fault
 	if e := wantKind(t, err, contracts.Unavailable); !errors.As(err, &fault) || e.Code != "Server" || s.Sent(represents) != 1 {
 		t.Errorf("%v after %d attempts", err, s.Sent(represents))
+	}
+}
+
+func TestARefusedAssertionIsMadeAnewOnce(t *testing.T) {
+	t.Parallel()
+	s := onSOAP(t, nil)
+	s.Inject(lab.Fault{Match: represents, Do: lab.Status, Status: 401, Times: 1})
+	if got, err := s.represent(t.Context(), s.mandate("entrate-body")); err != nil || got.Represents != contracts.Yes || s.Sent(represents) != 2 {
+		t.Errorf("%+v, %v after %d attempts", got, err, s.Sent(represents))
+	}
+	s.Inject(lab.Fault{Match: represents, Do: lab.Status, Status: 401})
+	_, err := s.represent(t.Context(), s.mandate("entrate-body"))
+	if wantKind(t, err, contracts.Denied); s.Sent(represents) != 4 {
+		t.Errorf("%d attempts, want two more", s.Sent(represents))
 	}
 }
 

@@ -87,7 +87,6 @@ func TestConformanceOfTheIncomeService(t *testing.T) {
 	taxtest.Run(t, taxtest.Harness{
 		Harness: contracttest.Harness{
 			Runner: direct, Far: s.Bench, Wire: "entrate POST /redditi/*", Capture: capture, Reset: s.reset, Ticketed: true,
-			Faults: withoutVouchers(),
 			// The mock's 500 is a Fault, and a fault is an answer: it is not repeated.
 			Known:  []string{"income-500-once"},
 			Caller: contracts.Caller{Service: "suite", Purpose: "activation", User: "system", Case: "SUITE-1"},
