@@ -18,9 +18,9 @@ func (m *Mock) Tells(code string) bool {
 }
 
 // Speaks is the register's word on whether a person represents an enterprise. known false: it holds neither the enterprise
-// nor the person as anybody's representative, or says so, or says something that means neither yes nor no.
+// nor the person as anybody's representative, or what it says was not agreed.
 func (m *Mock) Speaks(person, enterprise string) (yes, known bool) {
 	verdict := m.verdict(m.register(), Asked{Person: person, Company: enterprise})
 	yes = strings.EqualFold(verdict, "OK") || strings.EqualFold(verdict, "VerificaOk")
-	return yes, yes || strings.EqualFold(verdict, "KO")
+	return yes, yes || verdict == "KO"
 }
