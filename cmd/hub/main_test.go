@@ -5,11 +5,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"raccordo/adapters"
 	"raccordo/configs"
 	"raccordo/contracts"
 	"raccordo/hub"
@@ -24,15 +27,17 @@ func TestCheckNamesTenFaultsInTenLines(t *testing.T) {
 	out, errOut := must(t, statusWrong, "", "check", file)
 	golden := strings.TrimSuffix(file, ".yaml") + ".golden"
 	if *update {
-		if err := os.WriteFile(golden, []byte(out), 0o644); err != nil {
+		if err := os.WriteFile(golden, []byte(strings.Replace(out, strings.Join(slices.Sorted(maps.Keys(adapters.Kinds())), ", "), "KINDS", 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	raw, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out != string(want) || strings.Count(out, "\n") != 10 {
+	// The list of kinds grows with every supplier, and this test is not about it.
+	want := strings.Replace(string(raw), "KINDS", strings.Join(slices.Sorted(maps.Keys(adapters.Kinds())), ", "), 1)
+	if out != want || strings.Count(out, "\n") != 10 {
 		t.Errorf("%d lines:\n%s\nwant:\n%s", strings.Count(out, "\n"), out, want)
 	}
 	if strings.Contains(out+errOut, "hunter2") {
@@ -44,7 +49,7 @@ func TestCheckNamesTenFaultsInTenLines(t *testing.T) {
 	if err := strict(out, &report); err != nil || report.OK || len(report.Findings) != 10 || report.File != file {
 		t.Errorf("%v: %+v", err, report)
 	}
-	for i, line := range strings.Split(strings.TrimSpace(string(want)), "\n") {
+	for i, line := range strings.Split(strings.TrimSpace(want), "\n") {
 		f := report.Findings[i]
 		if got := (hub.Finding{File: file, Line: f.Line, Path: f.Path, Text: f.Text}).Error(); got != line {
 			t.Errorf("JSON says %q, the table %q", got, line)

@@ -52,6 +52,9 @@ type CodeCheck struct {
 	AsOf     time.Time         `json:"as_of"`
 }
 
+// LogValue masks in logs.
+func (c CodeCheck) LogValue() slog.Value { return contracts.LogText(c) }
+
 // Usable says whether the code may stand in an application: Yes for one that is in use, replaced or not.
 func (c CodeCheck) Usable() contracts.Finding {
 	switch c.State {
