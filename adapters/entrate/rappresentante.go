@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"fmt"
 
 	"raccordo/adapters/entrate/internal/rappresentante"
 	"raccordo/adapters/internal/soap"
@@ -37,32 +36,17 @@ func (r *Rappresentante) validate(env contracts.Environment, path string) error 
 	return errors.Join(r.HTTP.Validate(env, path+".http"), r.SAML.validate(path+".saml"), mutual(&r.HTTP, path))
 }
 
-// mutual wants a client certificate.
-func mutual(http *wire.Config, path string) error {
-	if http.ClientCertificate == "" {
-		return contracts.Faultf(path+".http.client_certificate", "missing: the service speaks mutual TLS only")
-	}
-	return nil
-}
-
 type representatives struct {
-	env  contracts.Env
-	wire *wire.Client
-	soap *soap.Client
-	own  string // our own body's code
+	*service
+	own string // our own body's code
 }
 
 func openRepresentatives(ctx context.Context, cfg Rappresentante, env contracts.Env) (*representatives, error) {
-	who, err := newAsserter(ctx, cfg.SAML, "saml", env)
+	s, err := openService(ctx, cfg.HTTP, cfg.SAML, env, func(a *asserter) func(context.Context) ([]byte, error) { return a.ofCaller })
 	if err != nil {
-		return nil, &contracts.Error{Kind: contracts.Invalid, System: env.Instance, Operation: "open", Err: err}
-	}
-	r := &representatives{env: env, own: cfg.SAML.Body}
-	if r.wire, err = wire.Open(ctx, cfg.HTTP, env); err != nil {
 		return nil, err
 	}
-	r.soap = soap.New(soap.Options{Wire: r.wire, Clock: env.Clock, Headers: who.ofCaller})
-	return r, nil
+	return &representatives{s, cfg.SAML.Body}, nil
 }
 
 func (r *representatives) bindings() []contracts.Binding {
@@ -70,8 +54,6 @@ func (r *representatives) bindings() []contracts.Binding {
 		contracts.Bind(company.OpRepresents, r.Represents, contracts.Covers(company.OpRepresents, holds)),
 	}
 }
-
-func (r *representatives) close() { r.wire.Close() }
 
 // holds is what the agency answers for: subjects that are no natural persons, by whichever eleven digits the caller has.
 // The service wants the codice fiscale. Where only a partita IVA is known it is asked instead: a company's two codes are
@@ -96,7 +78,7 @@ func bodyOf(s contracts.Subject) string {
 // Represents says whether a person speaks for a body. No is the agency's own word about a body that it holds.
 func (r *representatives) Represents(ctx context.Context, m company.Mandate) (company.Representation, error) {
 	if err := holds(m); err != nil {
-		return company.Representation{}, r.wire.Fail(ctx, contracts.AsError(err))
+		return company.Representation{}, r.fail(ctx, err)
 	}
 	found, reason, err := r.ask(ctx, m.Person.Reveal(), bodyOf(m.Subject), 0)
 	if err != nil {
@@ -110,27 +92,19 @@ const (
 	routeRappresentante = "CheckValidityRappresentante"
 )
 
-func (r *representatives) ask(ctx context.Context, person, body string, effect contracts.Effect) (contracts.Finding, string, error) {
+func (r *representatives) ask(ctx context.Context, person, body string, effect contracts.Effect) (found contracts.Finding, reason string, err error) {
 	op := soap.Operation{
-		Action: `"CheckValidityRappresentante"`, Route: routeRappresentante, RemoteID: remoteID, Effect: effect,
+		Action: `"CheckValidityRappresentante"`, Route: routeRappresentante, Effect: effect,
 		Answer: xml.Name{Space: nsRappresentante, Local: "checkValidityRappresentanteResp"},
 	}
 	req := &rappresentante.CheckValidityRappresentanteType{
 		CfRappresentante: rappresentante.CodiceFiscaleType(person), CfEnte: rappresentante.CodiceFiscaleType(body),
 	}
-	answer, _, err := called[rappresentante.CheckValidityRappresentanteRespType](ctx, r.env, r.soap, op, req)
-	if err != nil {
-		return contracts.CannotTell, "", err
-	}
-	found, reason, e := judge(answer)
-	if e == nil {
-		return found, reason, nil
-	}
-	if e.Kind == contracts.Malformed {
-		alarm(ctx, r.env, e)
-	}
-	e.Err = fmt.Errorf("%s: %w", op.Route, e.Err)
-	return contracts.CannotTell, "", r.wire.Fail(ctx, e)
+	_, err = ask(ctx, r.service, op, req, func(a *rappresentante.CheckValidityRappresentanteRespType) (e *contracts.Error) {
+		found, reason, e = judge(a)
+		return e
+	})
+	return found, reason, err
 }
 
 var (

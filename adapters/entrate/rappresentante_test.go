@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"raccordo/contracts/company"
 	"raccordo/contracts/company/companytest"
 	"raccordo/contracts/contracttest"
+	"raccordo/contracts/tax/taxtest"
 	mock "raccordo/mocks/entrate"
 	"raccordo/mocks/lab"
 )
@@ -104,6 +106,7 @@ func TestWhatTheCodesOfTheCheckMean(t *testing.T) {
 		{"no codiceRitorno is malformed", "", "XX00", "false", fails(contracts.Malformed, "")},
 		{"no dettaglioEsito is malformed", "00", "", "false", fails(contracts.Malformed, "")},
 		{"a long word is not repeated", "00", "ROSSI MARIO NON TROVATO", "", fails(contracts.Malformed, "")},
+		{"somebody's code is not repeated", "00", "RSSMRA85T10A562S", "", fails(contracts.Malformed, "")},
 		{"blanks around the words", " 00\n", "\tXX00 ", "true", finds(contracts.Yes, "")},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -354,6 +357,29 @@ func TestARefusedAssertionIsMadeAnewOnce(t *testing.T) {
 	_, err := s.represent(t.Context(), s.mandate("entrate-body"))
 	if wantKind(t, err, contracts.Denied); s.Sent(represents) != 4 {
 		t.Errorf("%d attempts, want two more", s.Sent(represents))
+	}
+}
+
+// Between signing and answer a machine can be suspended, or its clock set: what is said of an assertion that has ended in
+// the meantime says nothing of who may ask.
+func TestARefusalAfterTheAssertionsEndMayBeAskedAgain(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]contracts.Kind{
+		leastLife - early - time.Second: contracts.Denied, leastLife - early: contracts.Unavailable, time.Hour: contracts.Unavailable,
+	} {
+		clock := contracttest.NewClock(noon)
+		far, a := speaking(t, func(_ *Config, env *contracts.Env) { env.Clock = clock })
+		answer := func(body string) {
+			far.say(enveloped(body))
+			says := far.says
+			far.says = func(w http.ResponseWriter) { clock.Advance(took); says(w) }
+		}
+		answer("<checkValidityRappresentanteResp " + nsCheck + "><dettaglioEsito>XX04</dettaglioEsito><codiceRitorno>01</codiceRitorno></checkValidityRappresentanteResp>")
+		_, err := do(t.Context(), a, company.OpRepresents, companytest.Mandate("RSSMRA85T10A562S", "80012345676", ""))
+		wantKind(t, err, want)
+		answer(`<richiediRedditiResp xmlns="` + nsRedditi + `"><dettaglioEsito>XX04</dettaglioEsito><codiceRitorno>01</codiceRitorno></richiediRedditiResp>`)
+		_, err = startIncomes(t.Context(), a, "lot-1", taxtest.Income("12345678903", 2024))
+		wantKind(t, err, want)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"fmt"
 	"log/slog"
 	"regexp"
 	"time"
@@ -76,25 +75,18 @@ func (r *Redditi) validate(env contracts.Environment, path string) error {
 }
 
 type incomes struct {
-	cfg  Redditi
-	env  contracts.Env
-	wire *wire.Client
-	soap *soap.Client
+	*service
+	cfg Redditi
 }
 
 func openIncomes(ctx context.Context, cfg Redditi, env contracts.Env) (*incomes, error) {
-	who, err := newAsserter(ctx, cfg.SAML, "saml", env)
+	s, err := openService(ctx, cfg.HTTP, cfg.SAML, env, func(a *asserter) func(context.Context) ([]byte, error) { return a.ofSystem })
 	if err != nil {
-		return nil, &contracts.Error{Kind: contracts.Invalid, System: env.Instance, Operation: "open", Err: err}
-	}
-	i := &incomes{cfg: cfg, env: env}
-	if i.wire, err = wire.Open(ctx, cfg.HTTP, env); err != nil {
 		return nil, err
 	}
-	i.soap = soap.New(soap.Options{Wire: i.wire, Clock: env.Clock, Headers: who.ofSystem})
 	env.Log.LogAttrs(ctx, slog.LevelWarn, "the income service is modelled: no public contract describes it, and the agency's own will differ",
 		slog.String("system", env.Instance), slog.String("operation", tax.OpIncome.Name))
-	return i, nil
+	return &incomes{s, cfg}, nil
 }
 
 func (i *incomes) bindings() []contracts.Binding {
@@ -105,8 +97,6 @@ func (i *incomes) bindings() []contracts.Binding {
 			contracts.AsList(tax.OpIncome, MaxIncomes, i.start, i.collect)),
 	}
 }
-
-func (i *incomes) close() { i.wire.Close() }
 
 func askable(q tax.IncomeQuery) error {
 	if err := q.Validate(); err != nil {
@@ -172,21 +162,18 @@ func (i *incomes) order(ctx context.Context, keys []rowKey) (string, error) {
 			Progressivo: redditi.ProgressivoType(n + 1), CodiceFiscale: redditi.CodiceFiscaleType(k.code), AnnoImposta: redditi.AnnoType(k.year),
 		})
 	}
-	op := soap.Operation{Action: `"RichiediRedditi"`, Route: "RichiediRedditi", RemoteID: remoteID, Answer: incomeName("richiediRedditiResp")}
-	answer, reply, err := called[redditi.RichiediRedditiRespType](ctx, i.env, i.soap, op, req)
+	op := soap.Operation{Action: `"RichiediRedditi"`, Route: "RichiediRedditi", Answer: incomeName("richiediRedditiResp")}
+	answer, err := ask(ctx, i.service, op, req, func(a *redditi.RichiediRedditiRespType) *contracts.Error {
+		e := whole(saidOf(a.CodiceRitorno, a.DettaglioEsito).failure(term{esitoReused, contracts.Conflict, errReused}))
+		if e == nil && !nomeType.MatchString(string(a.Protocollo)) {
+			e = &contracts.Error{Kind: contracts.Malformed, Err: errNoProtocollo}
+		}
+		return e
+	})
 	if err != nil {
-		return "", i.whole(ctx, op, err)
+		return "", whole(contracts.AsError(err))
 	}
-	if e := saidOf(answer.CodiceRitorno, answer.DettaglioEsito).failure(term{esitoReused, contracts.Conflict, errReused}); e != nil {
-		return "", i.whole(ctx, op, e)
-	}
-	protocollo := string(answer.Protocollo)
-	if !nomeType.MatchString(protocollo) {
-		e := reply.Malformed(ctx, "the order was taken, and has no protocollo")
-		alarm(ctx, i.env, e)
-		return "", e
-	}
-	return protocollo, nil
+	return string(answer.Protocollo), nil
 }
 
 // The words that the income service alone uses.
@@ -198,6 +185,8 @@ const (
 )
 
 var (
+	errNoProtocollo = errors.New("the order was taken, and has no protocollo")
+
 	errReused  = errors.New("idRichiesta names another order already: submit the question anew")
 	errPending = errors.New("not ready")
 	errLost    = errors.New("the agency does not know the order any more")
@@ -206,22 +195,12 @@ var (
 
 // whole is the error of an order as such. What the agency holds against an order, which was made of checked codes, says
 // nothing of any one subject in it: it is never Invalid.
-func (i *incomes) whole(ctx context.Context, op soap.Operation, err error) error {
-	e := *contracts.AsError(err)
-	if e.Kind == contracts.Invalid {
-		e.Kind = contracts.Malformed
+func whole(e *contracts.Error) *contracts.Error {
+	if e != nil && e.Kind == contracts.Invalid {
+		own := *e
+		own.Kind, e = contracts.Malformed, &own
 	}
-	if e.System == "" { // words of an answer
-		e.Err = fmt.Errorf("%s: %w", op.Route, e.Err)
-		if e.Kind == contracts.Malformed {
-			alarm(ctx, i.env, &e)
-		}
-	}
-	return i.fail(ctx, &e)
-}
-
-func (i *incomes) fail(ctx context.Context, err error) error {
-	return i.wire.Fail(ctx, contracts.AsError(err))
+	return e
 }
 
 const nsRedditi = "urn:raccordo:modello:agenzia-entrate:redditi:1"
@@ -258,7 +237,7 @@ func (i *incomes) collect(ctx context.Context, handle []byte, qs []tax.IncomeQue
 		if out[n].Err != nil {
 			e := contracts.AsError(out[n].Err)
 			if e.Kind == contracts.Malformed {
-				alarm(ctx, i.env, e)
+				i.alarm(ctx, e)
 			}
 			out[n].Err = i.fail(ctx, e)
 		}
@@ -284,28 +263,28 @@ func (i *incomes) late(ctx context.Context, qs []tax.IncomeQuery) []contracts.Re
 
 // fetch gives the rows of an order that is ready; Pending while it is not, NotFound where the agency has lost it.
 func (i *incomes) fetch(ctx context.Context, protocollo string, effect contracts.Effect) ([]*redditi.EsitoType, error) {
-	op := soap.Operation{
-		Action: `"RitiraRedditi"`, Route: "RitiraRedditi", RemoteID: remoteID, Effect: effect, Answer: incomeName("ritiraRedditiResp"),
-	}
+	op := soap.Operation{Action: `"RitiraRedditi"`, Route: "RitiraRedditi", Effect: effect, Answer: incomeName("ritiraRedditiResp")}
 	req := &redditi.RitiraRedditiType{Protocollo: redditi.NomeType(protocollo)}
-	answer, _, err := called[redditi.RitiraRedditiRespType](ctx, i.env, i.soap, op, req)
+	answer, err := ask(ctx, i.service, op, req, func(a *redditi.RitiraRedditiRespType) *contracts.Error {
+		s := saidOf(a.CodiceRitorno, a.DettaglioEsito)
+		switch s.ritorno {
+		case ritornoPending:
+			return s.err(contracts.Pending, errPending)
+		case ritornoLost:
+			return s.err(contracts.NotFound, errLost)
+		}
+		switch e := s.failure(); {
+		case e != nil:
+			return whole(e)
+		case s.dettaglio != esitoDone:
+			return s.err(contracts.Unavailable, errBusy)
+		case a.Stato == redditi.StatoTypeIN_ELABORAZIONE: // rows may be missing that will be there
+			return s.err(contracts.Pending, errPending)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, i.whole(ctx, op, err)
-	}
-	s := saidOf(answer.CodiceRitorno, answer.DettaglioEsito)
-	switch s.ritorno {
-	case ritornoPending:
-		return nil, i.whole(ctx, op, s.err(contracts.Pending, errPending))
-	case ritornoLost:
-		return nil, i.whole(ctx, op, s.err(contracts.NotFound, errLost))
-	}
-	switch e := s.failure(); {
-	case e != nil:
-		return nil, i.whole(ctx, op, e)
-	case s.dettaglio != esitoDone:
-		return nil, i.whole(ctx, op, s.err(contracts.Unavailable, errBusy))
-	case answer.Stato == redditi.StatoTypeIN_ELABORAZIONE: // rows may be missing that will be there
-		return nil, i.whole(ctx, op, s.err(contracts.Pending, errPending))
+		return nil, whole(contracts.AsError(err))
 	}
 	return answer.Esito, nil
 }
