@@ -90,9 +90,10 @@ func (s *scanner) attribute() (a attribute, err error) {
 	return a, nil
 }
 
-// bind declares a prefix. References in a namespace would be read by the decoder and not here, so there are none.
+// bind declares a prefix. References and white space in a namespace would be read by the decoder in another way than here,
+// so there are none.
 func (s *scanner) bind(prefix, uri []byte, depth int) error {
-	if bytes.IndexByte(uri, '&') >= 0 || string(uri) == nsXMLNS || string(prefix) == "xmlns" {
+	if bytes.ContainsAny(uri, "& \t\r\n") || string(uri) == nsXMLNS || string(prefix) == "xmlns" {
 		return errReserved
 	}
 	if (string(prefix) == "xml") != (string(uri) == nsXML) || len(prefix) > 0 && len(uri) == 0 {

@@ -121,6 +121,7 @@ var replies = []struct {
 	{name: "another prefix for the namespace of xml", text: strings.Replace(body(yes), "<told ", `<told xmlns:l="`+nsXML+`" `, 1), want: errReserved},
 	{name: "the prefix xmlns", text: strings.Replace(body(yes), "<told ", `<told xmlns:xmlns="urn:x" `, 1), want: errReserved},
 	{name: "a reference in a namespace", text: body(`<told xmlns="urn:example:&#116;hing"><note>n</note></told>`), want: errReserved},
+	{name: "white space in a namespace", text: body("<told xmlns='urn:example:\rthing'><note>n</note></told>"), want: errReserved},
 	{name: "an attribute twice", text: strings.Replace(body(yes), "<told ", `<told a="1" a="2" `, 1), want: errAttribute},
 	{name: "an attribute twice by two prefixes", text: strings.Replace(body(yes), "<told ", `<told xmlns:p="u" xmlns:q="u" p:a="1" q:a="2" `, 1), want: errAttribute},
 	{name: "a prefix declared twice", text: strings.Replace(body(yes), "<told ", `<told xmlns:p="u" xmlns:p="v" `, 1), want: errAttribute},

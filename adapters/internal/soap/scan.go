@@ -23,7 +23,7 @@ var (
 	errEnvelope       = rule("the reply's root is not a SOAP Envelope")
 	errVersion        = rule("the reply is SOAP 1.2, and SOAP 1.1 was asked for")
 	errPrefix         = rule("the reply uses a namespace prefix that it does not declare")
-	errReserved       = rule("the reply declares a namespace in a way that XML forbids")
+	errReserved       = rule("the reply declares a namespace in a way that is forbidden, or read in two ways")
 	errAttribute      = rule("the reply has the same attribute twice on one element")
 	errTooDeep        = rule("the reply's elements are nested too deeply")
 	errTooMany        = rule("the reply has too many attributes, prefixes or header blocks")

@@ -12,8 +12,9 @@
 //
 // Basis: published standards; GovWay's form of a problem from its public documentation.
 //
-// Known gaps: no SOAP 1.2, no attachments, no one-way operations, no encryption; a reply's header blocks are verified
-// but not decoded; nil is read (as absent) and never written.
+// Known gaps: no SOAP 1.2, no attachments, no one-way operations, no encryption; signatures are RSA PKCS #1 v1.5 or ECDSA
+// with SHA-2, by X.509 certificates; a reply's header blocks are verified but not decoded; nil is read (as absent) and
+// never written.
 package soap
 
 import (
