@@ -120,9 +120,11 @@ type Membership struct {
 func (m Membership) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "{%v %v}", m.Group, m.Since) }
 
 // Operating says whether the number stands for a business that is going on. A group's own number stands for none and
-// against none: CannotTell.
+// against none: CannotTell. So does an answer that no register vouches for, the zero VAT above all.
 func (v VAT) Operating() contracts.Finding {
 	switch {
+	case v.Register == "":
+		return contracts.CannotTell
 	case !v.Assigned:
 		return contracts.No
 	case v.Group:

@@ -170,16 +170,17 @@ func TestOperatingIsTheEmployersOwnNumberAndActive(t *testing.T) {
 		vat  tax.VAT
 		want contracts.Finding
 	}{
-		"active":                        {tax.VAT{Assigned: true, Status: tax.VATActive}, contracts.Yes},
-		"active, and member of a group": {tax.VAT{Assigned: true, Status: tax.VATActive, Member: &tax.Membership{}}, contracts.Yes},
-		"ceased":                        {tax.VAT{Assigned: true, Status: tax.VATCeased}, contracts.No},
-		"suspended":                     {tax.VAT{Assigned: true, Status: tax.VATSuspended}, contracts.No},
-		"not assigned":                  {tax.VAT{}, contracts.No},
-		"not assigned, with a status":   {tax.VAT{Status: tax.VATActive}, contracts.No},
-		"a group's, active":             {tax.VAT{Assigned: true, Status: tax.VATActive, Group: true}, contracts.CannotTell},
-		"a group's, ceased":             {tax.VAT{Assigned: true, Status: tax.VATCeased, Group: true}, contracts.CannotTell},
-		"assigned, nothing else said":   {tax.VAT{Assigned: true}, contracts.CannotTell},
-		"a word that nobody agreed on":  {tax.VAT{Assigned: true, Status: "CESSATA"}, contracts.CannotTell},
+		"active":                        {tax.VAT{Register: "R", Assigned: true, Status: tax.VATActive}, contracts.Yes},
+		"active, and member of a group": {tax.VAT{Register: "R", Assigned: true, Status: tax.VATActive, Member: &tax.Membership{}}, contracts.Yes},
+		"ceased":                        {tax.VAT{Register: "R", Assigned: true, Status: tax.VATCeased}, contracts.No},
+		"suspended":                     {tax.VAT{Register: "R", Assigned: true, Status: tax.VATSuspended}, contracts.No},
+		"not assigned":                  {tax.VAT{Register: "R"}, contracts.No},
+		"not assigned, with a status":   {tax.VAT{Register: "R", Status: tax.VATActive}, contracts.No},
+		"a group's, active":             {tax.VAT{Register: "R", Assigned: true, Status: tax.VATActive, Group: true}, contracts.CannotTell},
+		"a group's, ceased":             {tax.VAT{Register: "R", Assigned: true, Status: tax.VATCeased, Group: true}, contracts.CannotTell},
+		"assigned, nothing else said":   {tax.VAT{Register: "R", Assigned: true}, contracts.CannotTell},
+		"nobody vouches for it":         {tax.VAT{}, contracts.CannotTell},
+		"a word that nobody agreed on":  {tax.VAT{Register: "R", Assigned: true, Status: "CESSATA"}, contracts.CannotTell},
 	} {
 		if got := c.vat.Operating(); got != c.want {
 			t.Errorf("%s: operating %s, want %s", rule, got, c.want)

@@ -32,7 +32,8 @@ type Config struct {
 	MaxTickets int `yaml:"max_tickets"`
 	// ResolveEvery is the shortest time between two questions about one uncertain ticket; it grows to an hour with age.
 	ResolveEvery time.Duration `yaml:"resolve_every"`
-	// Patience is how long a far side may keep answering "not ready" before the ticket fails.
+	// Patience is how long a far side may keep answering "not ready" before the ticket fails. It is the last bound: adapters
+	// give up sooner where their supplier promises more, and tax data may rightly take six days.
 	Patience time.Duration `yaml:"patience"`
 	// RecoverHold is how long after a restored start a Write or Once that nobody can vouch for waits for events before
 	// it leaves, and how long what is submitted anew is first looked for at the far side.
@@ -64,7 +65,7 @@ func Default() Config {
 		LotMin:       20,
 		MaxTickets:   600_000,
 		ResolveEvery: time.Minute,
-		Patience:     72 * time.Hour,
+		Patience:     14 * 24 * time.Hour,
 		RecoverHold:  24 * time.Hour,
 		Warn:         time.Hour,
 		Retention:    180 * 24 * time.Hour,

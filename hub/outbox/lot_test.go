@@ -336,7 +336,7 @@ func TestWhatBecomesOfAListThatFails(t *testing.T) {
 			r.open()
 			ids := r.many(c.op, 30, nil)
 			r.start()
-			r.jump(100*time.Hour, nil)
+			r.jump(400*time.Hour, nil)
 			for i, id := range ids {
 				if got := r.ticket(id); got.State != c.state {
 					t.Fatalf("state of %d: have %s (%v), want %s", i, got.State, got.Err, c.state)
