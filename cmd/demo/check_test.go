@@ -382,11 +382,11 @@ func TestWhatAnswersMean(t *testing.T) {
 		{"a code that is nobody's", mean(ofCode(tax.CodeCheck{State: tax.CodeInvalid})), contracts.No, false},
 		{"words that were not agreed", mean(ofCode(tax.CodeCheck{State: tax.CodeUnclear})), contracts.CannotTell, true},
 		{"no word at all", mean(ofCode(tax.CodeCheck{})), contracts.CannotTell, true},
-		{"an active partita IVA", mean(ofVAT(tax.VAT{Assigned: true, Status: tax.VATActive})), contracts.Yes, false},
-		{"a ceased one", mean(ofVAT(tax.VAT{Assigned: true, Status: tax.VATCeased})), contracts.No, false},
+		{"an active partita IVA", mean(ofVAT(tax.VAT{Register: "R", Assigned: true, Status: tax.VATActive})), contracts.Yes, false},
+		{"a ceased one", mean(ofVAT(tax.VAT{Register: "R", Assigned: true, Status: tax.VATCeased})), contracts.No, false},
 		{"one that is nobody's", mean(ofVAT(tax.VAT{Register: "R"})), contracts.No, false},
-		{"a group's", mean(ofVAT(tax.VAT{Assigned: true, Status: tax.VATActive, Group: true})), contracts.CannotTell, true},
-		{"one of which nothing more is said", mean(ofVAT(tax.VAT{Assigned: true})), contracts.CannotTell, true},
+		{"a group's", mean(ofVAT(tax.VAT{Register: "R", Assigned: true, Status: tax.VATActive, Group: true})), contracts.CannotTell, true},
+		{"one of which nothing more is said", mean(ofVAT(tax.VAT{Register: "R", Assigned: true})), contracts.CannotTell, true},
 		{"an income of zero euro", mean(ofIncome(tax.Income{Income: tax.Euro(0)})), contracts.Yes, false},
 	} {
 		if c.got.finding != c.want || (c.got.note != "") != c.note || c.got.text == "" && c.want != contracts.CannotTell {
