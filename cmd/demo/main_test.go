@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"raccordo/mocks"
 	"raccordo/mocks/lab"
 	"raccordo/mocks/pec"
 )
@@ -122,10 +123,11 @@ func (r *result) adds(t testing.TB) {
 func listOf(t testing.TB, stories ...string) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("id,codice_fiscale,partita_iva,denominazione,capacity\n")
+	b.WriteString("id,codice_fiscale,partita_iva,denominazione,capacity,rappresentante\n")
+	cast := mocks.Cast()
 	for i, story := range stories {
-		m := lab.Who(story)
-		fmt.Fprintf(&b, "L%d,%s,%s,\"%s\",%s\n", i+1, m.CodiceFiscale, m.PartitaIVA, m.Name, m.Capacity)
+		m := cast[slices.IndexFunc(cast, func(m lab.Member) bool { return m.Story == story })]
+		fmt.Fprintf(&b, "L%d,%s,%s,\"%s\",%s,%s\n", i+1, m.CodiceFiscale, m.PartitaIVA, m.Name, m.Capacity, m.Representative)
 	}
 	return written(t, b.String())
 }

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"strings"
+
 	"raccordo/cmd/demo/input"
 	"raccordo/contracts/domicile"
 	"raccordo/mocks/entrate"
@@ -9,8 +11,26 @@ import (
 	"raccordo/mocks/registroimprese"
 )
 
-// A refusal is a register's "no" about an employer: which mock says it, and under which code it is asked.
-type refusal struct{ mock, code string }
+// A refusal is a register's "no" about an employer: which mock says it, to which question, and under which code it is asked.
+type refusal struct{ mock, question, code string }
+
+// The questions, by what stands in the labels of the exchanges that answer them.
+const (
+	ofCompany = "/imprese/"
+	ofMandate = "Rappresentante"
+	ofCode    = "/vcf"
+	ofVAT     = "-piva/"
+)
+
+// question tells which one an exchange answers; empty: none that refuses anybody.
+func question(label string) string {
+	for _, q := range []string{ofCompany, ofMandate, ofCode, ofVAT} {
+		if strings.Contains(label, q) {
+			return q
+		}
+	}
+	return ""
+}
 
 // refused reports whether a register refuses an employer, and whether it had told so when the row's message was taken: no
 // code is due, and one that was sent after that is a fault. A register that was down when it was asked has told nothing.
@@ -39,12 +59,12 @@ func look(journal []lab.Exchange) sight {
 			note(s.taken, caseOf(asked.Subject), e.N)
 		case registroimprese.Asked:
 			if answered(e) {
-				note(s.told, refusal{e.Mock, asked.Company}, e.N)
+				note(s.told, refusal{e.Mock, question(e.Label), asked.Company}, e.N)
 			}
 		case entrate.Asked:
-			if answered(e) && len(asked.Years) == 0 { // incomes refuse nobody
+			if answered(e) {
 				for _, code := range asked.Codes {
-					note(s.told, refusal{e.Mock, code}, e.N)
+					note(s.told, refusal{e.Mock, question(e.Label), code}, e.N)
 				}
 			}
 		}
@@ -80,18 +100,18 @@ func (run Run) refusals(row input.Row) (all []refusal) {
 	enterprise, body := row.Query.Capacity == domicile.Enterprise, row.Query.Capacity == domicile.Body
 	ri, ade := run.business(), run.agency()
 	if ri != nil && enterprise && !ri.Trades(firm) {
-		all = append(all, refusal{ri.Name(), firm})
+		all = append(all, refusal{ri.Name(), ofCompany, firm})
 	}
 	if who := row.Representative.Reveal(); who != "" && (enterprise || body) {
 		if mock, no := run.denied(who, firm, enterprise); no {
-			all = append(all, refusal{mock, firm})
+			all = append(all, refusal{mock, ofMandate, firm})
 		}
 	}
 	if ade != nil && code != "" && !ade.Usable(code) {
-		all = append(all, refusal{ade.Name(), code})
+		all = append(all, refusal{ade.Name(), ofCode, code})
 	}
 	if ade != nil && vat != "" && row.Query.Capacity != domicile.Person && !ade.Operates(vat) {
-		all = append(all, refusal{ade.Name(), vat})
+		all = append(all, refusal{ade.Name(), ofVAT, vat})
 	}
 	return all
 }
