@@ -109,7 +109,8 @@ func (s services) At(instance string) contracts.Submitter {
 
 // hasty makes faults show within a test's patience: short attempts, few tries, quick polls.
 var hasty = with(
-	"    http:\n", "    http:\n      timeout: 500ms\n      retry_after_max: 1s\n      retry_burst: 1000\n",
+	"\n    http:\n", "\n    http:\n      timeout: 500ms\n      retry_after_max: 1s\n      retry_burst: 1000\n",
+	"\n      http:\n", "\n      http:\n        timeout: 500ms\n        retry_after_max: 1s\n        retry_burst: 1000\n", // of a service
 	"    kind: inipec\n", "    kind: inipec\n    poll_max: 1m\n",
 	"    kind: pec\n", "    kind: pec\n    denied_pause: 0s\n    poll: 20m\n",
 	"routes:\n", "tickets: {backoff: {first: 1s, max: 10s}, attempts: 6, resolve_every: 1m}\nroutes:\n",

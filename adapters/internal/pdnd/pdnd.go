@@ -17,7 +17,6 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -266,16 +265,10 @@ func (c *Client) fetch(ctx context.Context, purpose string, digest contracts.Sum
 		Method: http.MethodPost, Route: "POST /token.oauth2",
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}},
 		Effect: contracts.Read, // a second voucher harms nobody
-		Authorize: func(_ context.Context, r *http.Request) error {
+		Compose: func(context.Context) ([]byte, error) {
 			now = c.clock.Now()
 			form, err := c.form(now, id, digest)
-			if err != nil {
-				return err
-			}
-			r.ContentLength = int64(len(form))
-			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }
-			r.Body, err = r.GetBody()
-			return err
+			return []byte(form), err
 		},
 	})
 	if err != nil {

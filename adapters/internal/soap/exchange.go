@@ -34,7 +34,7 @@ func (x *exchange) Do(r *http.Request) (*http.Response, error) {
 	resp, err := x.client.opt.Wire.Do(x.ctx, &wire.Request{
 		Method: http.MethodPost, Route: x.op.Route, Path: x.client.opt.Path,
 		Header: x.op.header(), Effect: x.op.Effect, RemoteID: x.op.RemoteID,
-		Authorize: x.frame, Answered: x.answered,
+		Compose: x.frame, Answered: x.answered,
 	})
 	if err != nil {
 		x.err = err
@@ -69,28 +69,23 @@ func (x *exchange) take(r *http.Request) error {
 }
 
 // frame writes the envelope of one attempt, with header blocks and a signature of its own.
-func (x *exchange) frame(ctx context.Context, r *http.Request) error {
+func (x *exchange) frame(ctx context.Context) ([]byte, error) {
 	opt := &x.client.opt
 	var blocks []byte
 	if opt.Headers != nil {
 		var err error
 		if blocks, err = opt.Headers(ctx); err != nil {
-			return contracts.AsError(err)
+			return nil, contracts.AsError(err)
 		}
 	}
-	var text []byte
-	if opt.Sign != nil {
-		var err error
-		if text, err = opt.Sign.envelope(opt.Clock.Now(), blocks, x.body); err != nil {
-			return contracts.Errorf(contracts.Internal, "%s: the request cannot be signed: %w", x.op.Route, err)
-		}
-	} else {
-		text = unsigned(blocks, x.body)
+	if opt.Sign == nil {
+		return unsigned(blocks, x.body), nil
 	}
-	r.ContentLength = int64(len(text))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
-	r.Body = io.NopCloser(bytes.NewReader(text))
-	return nil
+	text, err := opt.Sign.envelope(opt.Clock.Now(), blocks, x.body)
+	if err != nil {
+		return nil, contracts.Errorf(contracts.Internal, "%s: the request cannot be signed: %w", x.op.Route, err)
+	}
+	return text, nil
 }
 
 func unsigned(blocks, body []byte) []byte {

@@ -33,7 +33,7 @@ type attempt struct {
 	call   *call
 	resp   *Response
 	fault  *fault // when there is no resp
-	denied error  // Authorize's
+	denied error  // Compose's or Authorize's
 	wait   time.Duration
 
 	wrote  atomic.Bool // the request may have left
@@ -53,7 +53,15 @@ func (k *call) try(ctx context.Context) *attempt {
 	k.tries++
 	k.last = a
 
-	r, err := k.request()
+	body := k.req.Body
+	var err error
+	if k.req.Compose != nil {
+		body, err = k.req.Compose(ctx)
+	}
+	var r *http.Request
+	if err == nil {
+		r, err = k.request(body)
+	}
 	if err == nil && k.req.Authorize != nil {
 		err = k.req.Authorize(ctx, r) // before this attempt's time begins: a login has its own
 	}
@@ -70,11 +78,11 @@ func (k *call) try(ctx context.Context) *attempt {
 	})
 	at, start := c.clock.Now(), time.Now()
 	a.exchange(limited, r.WithContext(limited))
-	k.account(ctx, a, at, time.Since(start))
+	k.account(ctx, a, body, at, time.Since(start))
 	return a
 }
 
-func (k *call) request() (*http.Request, error) {
+func (k *call) request(body []byte) (*http.Request, error) {
 	c, req := k.client, k.req
 	escaped := c.path + req.Path
 	path, err := url.PathUnescape(escaped)
@@ -93,11 +101,11 @@ func (k *call) request() (*http.Request, error) {
 		Method: req.Method, URL: &u, Host: c.base.Host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	if len(req.Body) > 0 {
-		r.ContentLength = int64(len(req.Body))
-		r.Body = io.NopCloser(bytes.NewReader(req.Body))
+	if len(body) > 0 {
+		r.ContentLength = int64(len(body))
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		// net/http uses this when a pooled connection proves dead before a byte has left; gotConn stops all other use.
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.Body)), nil }
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
 	return r, nil
 }
@@ -162,10 +170,10 @@ func readBody(raw *http.Response, limit int64) ([]byte, error) {
 
 // account tells the trail and the log. A sum is of the body alone: that of a URL with an identifier in it could be
 // undone by trying all identifiers.
-func (k *call) account(ctx context.Context, a *attempt, at time.Time, took time.Duration) {
+func (k *call) account(ctx context.Context, a *attempt, body []byte, at time.Time, took time.Duration) {
 	done := contracts.Attempt{At: at, Took: took, Sent: a.wrote.Load()}
-	if len(k.req.Body) > 0 {
-		done.RequestSum = contracts.SumOf(k.req.Body)
+	if len(body) > 0 {
+		done.RequestSum = contracts.SumOf(body)
 	}
 	if a.resp != nil {
 		done.Status = strconv.Itoa(a.resp.Status)

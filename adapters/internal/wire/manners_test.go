@@ -268,6 +268,44 @@ func TestAuthorizeEndsTheCallUnsent(t *testing.T) {
 	}
 }
 
+// Each attempt's body is its own, and so is the sum that proves what was sent.
+func TestABodyIsComposedForEachAttempt(t *testing.T) {
+	t.Parallel()
+	var got []string
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = append(got, string(body))
+		if len(got) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	n := 0
+	req := &Request{Method: http.MethodPost, Route: "POST /thing", Path: "/thing", Compose: func(context.Context) ([]byte, error) {
+		n++
+		return fmt.Appendf(nil, "message %d", n), nil
+	}}
+	ctx, tr := with(t.Context(), contracts.Read)
+	if _, err := client(t, s.URL, nil).Do(ctx, req); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(got, ", ") != "message 1, message 2" {
+		t.Errorf("sent %q", got)
+	}
+	for i, a := range tr.Attempts() {
+		if a.RequestSum != contracts.SumOf(fmt.Appendf(nil, "message %d", i+1)) {
+			t.Errorf("the sum of attempt %d is not that of what was sent", i+1)
+		}
+	}
+	refused := contracts.Errorf(contracts.Denied, "no assertion")
+	req.Compose = func(context.Context) ([]byte, error) { return nil, refused }
+	ctx, tr = with(t.Context(), contracts.Once)
+	_, err := client(t, s.URL, nil).Do(ctx, req)
+	wantKind(t, err, contracts.Denied)
+	if len(got) != 2 || len(tr.Attempts()) != 0 {
+		t.Error("something was sent without a body")
+	}
+}
+
 func TestAFaultThatAnswersIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var seen atomic.Int32
