@@ -94,7 +94,7 @@ func (f *fact) says() string {
 }
 
 // checks tells what the checks found: facts by what is known, who vouched, the slowest, and what is still open. With verbose,
-// every row that is not simply as it should be, by its number.
+// every fact that is not simply as it should be, by the number of its row.
 func (s *summary) checks(w io.Writer, verbose bool) {
 	all := tallies(s.rows)
 	if len(all) == 0 {
@@ -124,7 +124,7 @@ func (s *summary) checks(w io.Writer, verbose bool) {
 	}
 	for _, one := range s.rows {
 		for i := range one.facts {
-			if f := &one.facts[i]; f.known != holds || f.note != "" || f.late {
+			if f := &one.facts[i]; f.known != holds && f.known != noSource || f.note != "" || f.late && !f.slow {
 				fmt.Fprintf(w, "  %s: %s\n", one.describe(), f.says())
 			}
 		}

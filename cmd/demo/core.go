@@ -148,9 +148,9 @@ func (c *core) take(ctx context.Context) error {
 	}
 	close(next)
 	side.Wait()
-	if ctx.Err() != nil { // interrupted: nobody knows what a broken check means
+	if ctx.Err() != nil {
 		for _, v := range visits {
-			v.facts = nil
+			v.facts, v.reason = nil, "the check was broken off"
 		}
 		return ctx.Err()
 	}
@@ -322,6 +322,9 @@ func (c *core) step(ctx context.Context, m move) error {
 func (c *core) learn(ctx context.Context, one *row, t topic) error {
 	ctx = c.caller(ctx, one.id)
 	f := one.fact(t)
+	if _, awaited := c.tickets[f.ticket]; !awaited { // it was heard of already
+		return nil
+	}
 	m, err := answer(ctx, c.hub, t, f.ticket)
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -1,6 +1,8 @@
 // Command demo is the README's first command: every mock and a hub in one process, on free loopback ports, and one real
-// job over real sockets. For every employer of a list it finds the digital domicile where the law says it is kept, sends
-// the activation code there by PEC, follows the message to its certified delivery receipt, and keeps proof of each step.
+// job over real sockets. For every employer of a list it asks the business register, the tax agency and the register of
+// digital domiciles side by side, as if the person waited; to who passes it sends the activation code by PEC, follows the
+// message to its certified delivery receipt, and keeps proof of each step. What a register does not tell in time is left
+// with the hub and comes later, as an event.
 //
 // Hub and mocks share one clock that jumps, so that three days of receipts pass in seconds.
 //
@@ -88,7 +90,7 @@ func parse(args []string, errOut io.Writer) (opt options, err error) {
 	flags.BoolVar(&opt.keep, "keep", false, "keep the working folder: the hub's store and the mocks' state")
 	flags.StringVar(&opt.out, "out", "", "leave the evidence in this `folder`, new or empty")
 	flags.Uint64Var(&opt.seed, "seed", 1, "`seed` of everything that is drawn")
-	flags.BoolVar(&opt.verbose, "v", false, "show errors as the hub gives them, too")
+	flags.BoolVar(&opt.verbose, "v", false, "show errors as the hub gives them, and what the checks found, by row")
 	if err := flags.Parse(args); err != nil {
 		return opt, err
 	}
