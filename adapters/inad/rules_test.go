@@ -223,6 +223,40 @@ func TestStatusesOfTheContract(t *testing.T) {
 	}
 }
 
+// A verdict that is not told is not "no".
+func TestAVerdictNeedsItsOutcome(t *testing.T) {
+	t.Parallel()
+	b, a := open(t, nil)
+	const at = `,"dateTimeCheck":"2026-11-21T08:00:00Z"}`
+	for _, tc := range []struct {
+		name, body string
+		theirs     bool
+		kind       contracts.Kind // Internal: an answer
+	}{
+		{"true is theirs", `{"outcome":true` + at, true, 0},
+		{"false is not theirs", `{"outcome":false` + at, false, 0},
+		{"no outcome", `{"x":1` + at, false, contracts.Malformed},
+		{"outcome null", `{"outcome":null` + at, false, contracts.Malformed},
+		{"outcome as a text", `{"outcome":"false"` + at, false, contracts.Malformed},
+		{"no instant", `{"outcome":false}`, false, contracts.Malformed},
+		{"an instant that is none", `{"outcome":false,"dateTimeCheck":"ieri"}`, false, contracts.Malformed},
+		{"a page", `<html>false</html>`, false, contracts.Malformed},
+		{"nothing", ``, false, contracts.Malformed},
+	} {
+		b.Clear()
+		b.Inject(lab.Fault{Match: "inad GET /verify/*", Do: lab.Garbage, Body: []byte(tc.body)})
+		got, err := a.Verify(asking(t.Context(), domicile.OpVerify.OpInfo), claim("personal-domicile", 0, benchNow))
+		switch {
+		case tc.kind != contracts.Internal:
+			if contracts.KindOf(err) != tc.kind || got != (domicile.Verdict{}) {
+				t.Errorf("%s: %+v, %v, want %s", tc.name, got, err, tc.kind)
+			}
+		case err != nil || got.Theirs != tc.theirs || !got.CheckedAt.Equal(benchNow):
+			t.Errorf("%s: %+v, %v", tc.name, got, err)
+		}
+	}
+}
+
 func TestWhatCannotBeAskedIsNotSent(t *testing.T) {
 	t.Parallel()
 	b, a := open(t, nil)

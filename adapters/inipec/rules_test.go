@@ -215,6 +215,27 @@ func TestErrorsInsideAnswers(t *testing.T) {
 	}
 }
 
+// Of all statuses that are no 200 only 404 says something of a list: that it is not ready.
+func TestStatusesOfTheContract(t *testing.T) {
+	t.Parallel()
+	b, m, a := open(t, func(c *Config, _ *contracts.Env) { c.HTTP.Attempts = 1 })
+	m.Set(promptly)
+	qs := []domicile.Query{query("company-with-pec")}
+	h := order(t, a, qs)
+	for status, want := range map[int][2]contracts.Kind{ // of an order, of its answer
+		400: {contracts.Invalid, contracts.Invalid}, 401: {contracts.Denied, contracts.Denied}, 403: {contracts.Denied, contracts.Denied},
+		404: {contracts.Malformed, contracts.Pending}, 429: {contracts.Throttled, contracts.Throttled},
+		500: {contracts.Unavailable, contracts.Unavailable}, 503: {contracts.Unavailable, contracts.Unavailable},
+	} {
+		b.Clear()
+		b.Inject(lab.Fault{Match: askRoute + "|" + getRoute, Do: lab.Status, Status: status})
+		_, err := a.start(asking(t.Context()), qs)
+		wantKind(t, err, want[0])
+		_, err = gather(t, a, h, qs)
+		wantKind(t, err, want[1])
+	}
+}
+
 func TestAProfessionalAsASingleObject(t *testing.T) {
 	t.Parallel()
 	l, err := parseAnswer([]byte(`{"elencoPec":[{"cf":"x","pecProfessionista":{"pec":"a@b.it"},"pecProfessionistas":[{"pecProfessionista":"c@d.it"}]}]}`))
