@@ -109,14 +109,14 @@ func (s *EService) Lookup(ctx context.Context, q domicile.Query) (domicile.Answe
 	if err != nil {
 		return domicile.Answer{}, err
 	}
-	if strings.TrimSpace(p.PEC) == "" {
-		return fail(contracts.NotFound, errNoPEC)
-	}
 	switch s.standing(ctx, p) {
 	case company.Ceased:
 		return fail(contracts.NotFound, errCeased)
 	case "":
 		return fail(contracts.Malformed, errStanding)
+	}
+	if strings.TrimSpace(p.PEC) == "" {
+		return fail(contracts.NotFound, errNoPEC)
 	}
 	pec, err := contracts.ParseAddress(p.PEC)
 	if err != nil {
@@ -171,6 +171,9 @@ func (s *EService) profile(ctx context.Context, subject contracts.Subject, which
 	}
 	if !resp.JSON() {
 		return nil, resp.Malformed(ctx, "the answer is not JSON")
+	}
+	if wire.Twice(resp.Body) {
+		return nil, resp.Malformed(ctx, "a field of the answer stands twice")
 	}
 	p, err := parseProfile(resp.Body, subject)
 	if err != nil {

@@ -377,3 +377,22 @@ func TestCheckConsultsTheRegisterAboutNobody(t *testing.T) {
 	fresh := contracttest.Open(t, s.cfg, s.env).(*EService)
 	wantKind(t, fresh.Check(t.Context()), contracts.Unavailable)
 }
+
+func TestProfilesWithAFieldTwiceAreNone(t *testing.T) {
+	t.Parallel()
+	s, e := overPDND(t, nil)
+	whole := profileWith(t, s.Who("ri-active").CodiceFiscale, nil)
+	for _, more := range []string{`"statoAttivita":{"codice":"C"}`, `"STATOATTIVITA":{"codice":"C"}`, `"pec":""`} {
+		s.says(profileCall, `{`+more+`,`+strings.TrimPrefix(strings.TrimSpace(whole), `{`))
+		wantKind(t, second(find(t, e, s.query("ri-active"))), contracts.Malformed)
+		wantKind(t, second(lookup(t, e, s.domicile("ri-active"))), contracts.Malformed)
+	}
+}
+
+// A profile that is cut to its code says nothing, and least of all that there is no address.
+func TestAProfileThatTellsNothingIsNoNo(t *testing.T) {
+	t.Parallel()
+	s, e := overPDND(t, nil)
+	s.says(profileCall, `{"codiceFiscale":"`+s.Who("ri-active").CodiceFiscale+`"}`)
+	wantKind(t, second(lookup(t, e, s.domicile("ri-active"))), contracts.Malformed)
+}

@@ -388,3 +388,26 @@ func TestQuestionsThatAreNoneTouchNoWire(t *testing.T) {
 		t.Errorf("%d exchanges", n)
 	}
 }
+
+func TestAnswersWithAFieldTwiceAreNone(t *testing.T) {
+	t.Parallel()
+	s, g := overGateway(t, nil)
+	m := s.mandate("ri-active")
+	person, firm := `"cfPersona":"`+m.Person.Reveal()+`"`, `"cfImpresa":"`+m.Subject.CodiceFiscale.Reveal()+`"`
+	for route, bodies := range map[string][]string{
+		existsCall: {`{"esito":true,"esito":false}`, `{"esito":true,"Esito":false}`},
+		representsCall: {
+			`{` + person + `,` + firm + `,"esitoVerifica":"OK","esitoVerifica":"KO"}`,
+			`{` + person + `,` + firm + `,"esitoVerifica":"OK","ESITOVERIFICA":"KO"}`,
+			`{"code":"WSPA_ERR_01","code":"WSPA_ERR_04","appName":"x"}`,
+		},
+		representedCall: {`{` + person + `,"elencoImpreseRappresentate":[{` + firm + `}],"elencoImpreseRappresentate":[]}`},
+	} {
+		for _, body := range bodies {
+			s.says(route, body)
+			for _, err := range askAll(t, s, g, route) {
+				wantKind(t, err, contracts.Malformed)
+			}
+		}
+	}
+}

@@ -213,6 +213,9 @@ func (c *Client) Failure(ctx context.Context, resp *wire.Response) *contracts.Er
 	if !resp.JSON() {
 		return resp.Malformed(ctx, errNotJSON.Error())
 	}
+	if wire.Twice(resp.Body) {
+		return resp.Malformed(ctx, errTwice.Error())
+	}
 	if code, is := ErrorIn(resp.Body); is {
 		e := resp.Malformed(ctx, "an error inside status 200")
 		if e.Kind != contracts.Uncertain {
@@ -224,7 +227,10 @@ func (c *Client) Failure(ctx context.Context, resp *wire.Response) *contracts.Er
 	return nil
 }
 
-var errNotJSON = errors.New("the answer is not JSON")
+var (
+	errNotJSON = errors.New("the answer is not JSON")
+	errTwice   = errors.New("a field of the answer stands twice")
+)
 
 // The hours, in Italy, in which InfoCamere does no works; those of every day take place in the others.
 const (
