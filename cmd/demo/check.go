@@ -59,8 +59,10 @@ type checker struct {
 	// serves reports whether any source is configured for an operation. A question without a source is not asked: that
 	// says nothing about the employer.
 	serves func(op string) bool
-	pace   func(question) pace
-	// patience is how long each topic is waited for. It leaves some of the budget for handing in the tickets.
+	// pace tells how soon a question is answered.
+	pace func(question) pace
+	// patience is how long each topic is waited for: a choice of the core's, by what suppliers say of themselves (0.5 to
+	// 0.8 s on average, the business register) with room above it. It leaves some of the budget for handing in the tickets.
 	patience map[topic]time.Duration
 	budget   time.Duration    // of the whole check, in real time: a person waits for it
 	now      func() time.Time // for terms, on the hub's clock
@@ -122,7 +124,8 @@ func (c *checker) check(ctx context.Context, r input.Row) ([]fact, []question) {
 // wait waits for questions that outlived their checks. The hub bounds how long they take.
 func (c *checker) wait() { c.asking.Wait() }
 
-// establish asks one question and, where that leaves it open, hands it in as a ticket.
+// establish asks one question and, where that leaves it open, hands it in as a ticket. A source that is not configured is
+// not asked, and one that is slow by nature only by ticket.
 func (c *checker) establish(ctx context.Context, id string, q question) fact {
 	way := c.pace(q)
 	f := fact{topic: q.topic, none: q.none, slow: way.slow}

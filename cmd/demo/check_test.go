@@ -35,14 +35,15 @@ type desk struct {
 	end         chan struct{}      // lets the deaf go
 
 	mu      sync.Mutex
-	asked   map[string]int // by operation
-	tickets map[string]int // submissions that were taken, by ticket
+	asked   map[string]int    // by operation
+	at      map[string]string // the instance insisted on, by operation
+	tickets map[string]int    // submissions that were taken, by ticket
 }
 
 func newDesk() *desk {
 	return &desk{
 		asks: map[string]conduct{}, takes: map[string]conduct{}, end: make(chan struct{}),
-		asked: map[string]int{}, tickets: map[string]int{},
+		asked: map[string]int{}, at: map[string]string{}, tickets: map[string]int{},
 	}
 }
 
@@ -67,6 +68,7 @@ func (d *desk) play(ctx context.Context, c conduct) error {
 func (d *desk) Run(ctx context.Context, c *contracts.Call) (any, error) {
 	d.mu.Lock()
 	d.asked[c.Op.Name]++
+	d.at[c.Op.Name] = c.At
 	how := d.asks[c.Op.Name]
 	d.mu.Unlock()
 	if err := d.play(ctx, how); err != nil {
@@ -410,6 +412,43 @@ func TestASourceThatIsNotConfiguredSaysNothing(t *testing.T) {
 	}
 	if v := judge(facts); v != passed || len(owed) > 0 || len(d.tickets) > 0 || len(d.asked) != 1 {
 		t.Errorf("verdict %s, %d owed, %d tickets, asked %v", v, len(owed), len(d.tickets), d.asked)
+	}
+}
+
+// TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute: that it holds nothing is not the last word, which takes its time.
+func TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rule string
+		pace pace
+		how  conduct
+		know knowledge
+		slow bool
+	}{
+		{"the one that answers at once holds it", pace{at: "quick"}, conduct{}, holds, false},
+		{"it holds nothing, and others are asked", pace{at: "quick"}, conduct{err: contracts.NotFound}, notYet, true},
+		{"it is down", pace{at: "quick"}, conduct{err: contracts.Unavailable}, notYet, false},
+		{"none answers at once", pace{slow: true}, conduct{}, notYet, true},
+		{"all answer at once, and hold nothing", pace{}, conduct{err: contracts.NotFound}, against, false},
+	} {
+		d := newDesk()
+		d.asks[domicile.OpLookup.Name] = c.how
+		k := newChecker(d, func() time.Time { return instant })
+		k.pace = func(q question) pace {
+			if q.topic == aboutDomicile {
+				return c.pace
+			}
+			return pace{}
+		}
+		ctx := contracts.WithCaller(t.Context(), contracts.Caller{Service: "core", Purpose: "activation"})
+		f := k.establish(ctx, "A1", questions(employer(domicile.Enterprise), 2025)[4])
+		k.wait()
+		if f.topic != aboutDomicile || f.known != c.know || f.slow != c.slow || (f.ticket != "") != (c.know == notYet) {
+			t.Errorf("%s: %s: known %d, slow %v, ticket %q", c.rule, f.topic, f.known, f.slow, f.ticket)
+		}
+		if asked := d.at[domicile.OpLookup.Name]; asked != c.pace.at {
+			t.Errorf("%s: %q was asked, want %q", c.rule, asked, c.pace.at)
+		}
 	}
 }
 
