@@ -120,10 +120,18 @@ func (a *Adapter) collect(ctx context.Context, raw []byte, qs []domicile.Query) 
 		lists = append(lists, l)
 	}
 	found := byCode(lists)
+	strangers := strangersIn(found, qs)
+	if strangers > 0 {
+		a.env.Log.LogAttrs(ctx, slog.LevelError, "contract drift: a list has codes that nobody asked about, and so proves of nobody that there is no address",
+			slog.String("system", a.env.Instance), slog.Int("codes", strangers))
+	}
 	asOf := a.env.Clock.Now()
 	out := make([]contracts.Result[domicile.Answer], len(qs))
 	for i, q := range qs {
 		value, err := a.pick(ctx, q, found, asOf)
+		if strangers > 0 && contracts.KindOf(err) == contracts.NotFound && covers(q) == nil {
+			err = &contracts.Error{Kind: contracts.Malformed, Err: errStrangers}
+		}
 		if err != nil {
 			err = a.fail(ctx, err)
 		}
@@ -184,7 +192,24 @@ func (a *Adapter) fetch(ctx context.Context, id string) (*listAnswer, error) {
 var (
 	errNone    = errors.New("no certified address in INI-PEC")
 	errAddress = errors.New("the only address is none that a message could go to, which says nothing about a certified one")
+	// An element without a code, or with another than was asked about, may be the one that is missed here.
+	errStrangers = errors.New("the list has no such code, and others that nobody asked about: it may be there under one of them")
 )
+
+// strangersIn counts the codes of the lists that nobody asked about.
+func strangersIn(found map[string][]*element, qs []domicile.Query) int {
+	n := len(found)
+	asked := make(map[string]bool, len(qs))
+	for _, q := range qs {
+		for _, code := range codesOf(q.Subject) {
+			if found[code] != nil && !asked[code] {
+				asked[code] = true
+				n--
+			}
+		}
+	}
+	return n
+}
 
 // pick is one answer out of a list: of an enterprise its own address, of a professional those that the orders vouch
 // for. A code that is absent, or present without addresses, has none.

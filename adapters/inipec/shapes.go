@@ -78,8 +78,8 @@ var (
 	errNoList = errors.New("the answer holds neither a list nor an error")
 )
 
-// parseAnswer reads a list that is ready. A null list is an empty one; an object that is neither list nor error is not
-// an answer.
+// parseAnswer reads a list that is ready. A null list is an empty one, and one that is left out is none: the receipt of an
+// order has the same id, and no list.
 func parseAnswer(body []byte) (*listAnswer, error) {
 	var known map[string]json.RawMessage
 	if json.Unmarshal(body, &known) != nil || known == nil {
@@ -89,9 +89,7 @@ func parseAnswer(body []byte) (*listAnswer, error) {
 	if json.Unmarshal(body, &l) != nil {
 		return nil, errShape
 	}
-	_, id := known["identificativoRichiesta"]
-	_, list := known["elencoPec"]
-	if !id && !list && l.Error == "" {
+	if _, list := known["elencoPec"]; !list && l.Error == "" {
 		return nil, errNoList
 	}
 	return &l, nil
