@@ -82,9 +82,9 @@ type pace struct {
 // checkBudget is how long a person is made to wait.
 const checkBudget = 3 * time.Second
 
-// incomeTerm is how long after the first access an employer's data may arrive (circular on decreto flussi 2026: within six
-// days).
-const incomeTerm = 6 * 24 * time.Hour
+// lateTerm is how long after the first access an employer's data may arrive (circular on decreto flussi 2026: within six
+// days). It is data of the core's: tickets carry it, so that the hub warns before it passes.
+const lateTerm = 6 * 24 * time.Hour
 
 // newChecker makes a checker with the default budgets.
 func newChecker(hub contracts.Submitter, now func() time.Time) *checker {
@@ -160,10 +160,11 @@ func (c *checker) establish(ctx context.Context, id string, q question) fact {
 }
 
 // promise hands the question in as a ticket. Its key, and so the ticket's id, follows from row and topic: it may be done
-// again at any time, and stays one ticket. The fact is owed until the hub has said that it took the ticket.
+// again at any time, and stays one ticket. Who comes again another day is another row, and is asked about anew. The fact is
+// owed until the hub has said that it took the ticket.
 func (c *checker) promise(ctx context.Context, id string, q question, f *fact) error {
 	key := "check/" + id + "/" + string(q.topic)
-	ctx = contracts.WithDue(contracts.WithKey(ctx, key), c.now().Add(incomeTerm))
+	ctx = contracts.WithDue(contracts.WithKey(ctx, key), c.now().Add(lateTerm))
 	f.ticket = contracts.TicketID(contracts.CallerFrom(ctx).Service, q.op, key)
 	_, err := within(ctx, c, c.budget, func(ctx context.Context) (contracts.Ticket, error) { return q.submit(ctx, c.hub) })
 	f.owed = false

@@ -206,7 +206,9 @@ func ofVAT(v tax.VAT) (meaning, error) {
 
 func ofDomicile(a domicile.Answer) (meaning, error) {
 	if len(a.Domiciles) == 0 {
-		return meaning{}, contracts.Errorf(contracts.Malformed, "%w", errors.New("an answer without an address"))
+		return meaning{}, &contracts.Error{
+			Kind: contracts.Malformed, System: "the register", Operation: domicile.OpLookup.Name, Err: errors.New("an answer without an address"),
+		}
 	}
 	return meaning{finding: contracts.Yes, text: "known", register: a.Domiciles[0].Register, asOf: a.AsOf, reach: a}, nil
 }

@@ -81,6 +81,8 @@ func TestReasonsInWords(t *testing.T) {
 	unavailable := &contracts.Error{Kind: contracts.Unavailable, System: "inad", Code: "503"}
 	for _, c := range []struct{ rule, got, want string }{
 		{"silence is no answer", whyNoAnswer(unavailable), "inad does not answer [503]"},
+		{"an answer that did not come in time", whyNoAnswer(&contracts.Error{Kind: contracts.Canceled, System: "inad"}), "no answer in time"},
+		{"an answer that is on its way", whyNoAnswer(&contracts.Error{Kind: contracts.Pending, System: "hub", Ticket: "t"}), "the answer takes its time"},
 		{"a hub without room", whyNoAnswer(&contracts.Error{Kind: contracts.Throttled, System: "hub"}), "the hub had no room for the question"},
 		{"no error at all", whyNotSent(nil), "the message could not be sent"},
 		{"refused on the wire", whyNotSent(contracts.Errorf(contracts.Denied, "x")), "the message could not be sent: denied"},

@@ -182,8 +182,11 @@ func whyNoAnswer(err error) string {
 	if e.Code == "INAD_CF_OMOCODICO" {
 		return withCode("INAD cannot be asked about an omocodic code, so nobody knows", e.Code)
 	}
-	if e.Kind == contracts.Canceled { // whoever noticed first
+	switch e.Kind {
+	case contracts.Canceled: // whoever noticed first
 		return "no answer in time"
+	case contracts.Pending:
+		return "the answer takes its time"
 	}
 	if e.System == "hub" && e.Retryable() {
 		return withCode("the hub had no room for the question", e.Code)
