@@ -163,6 +163,9 @@ type Binding struct {
 	// Expected is how long an answer usually takes; zero when it is a matter of seconds. A call whose deadline is nearer
 	// goes by the single form where there is one.
 	Expected time.Duration
+	// Named says that the far side is told which user asks, and may refuse the question for it: one user's question, and
+	// its answer, are then no other's.
+	Named bool
 }
 
 // A List is the supplier's list form.
@@ -215,6 +218,11 @@ func Reserving[Req, Resp any](_ Op[Req, Resp], reserve func(lane string) (Place,
 // Expected declares how long an answer usually takes.
 func Expected[Req, Resp any](_ Op[Req, Resp], d time.Duration) Option[Req, Resp] {
 	return func(b *Binding) { b.Expected = d }
+}
+
+// Named declares that the far side is told which user asks.
+func Named[Req, Resp any](_ Op[Req, Resp]) Option[Req, Resp] {
+	return func(b *Binding) { b.Named = true }
 }
 
 // AsList binds the supplier's list form of op, for at most max requests at once.

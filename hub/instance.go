@@ -34,6 +34,7 @@ func newInstance(name string, p Policy, adapter contracts.Adapter, clock contrac
 	for _, b := range adapter.Bindings() {
 		in.bindings[b.Op.Name] = &b
 	}
+	in.sharer.Named = func(op string) bool { b := in.bindings[op]; return b != nil && b.Named }
 	in.exchange = in.guard(in.do)
 	in.read = call.Chain(in.exchange, call.NewRecorder(prove).Stage, in.sharer.Stage)
 	return in

@@ -51,7 +51,8 @@ func openRepresentatives(ctx context.Context, cfg Rappresentante, env contracts.
 
 func (r *representatives) bindings() []contracts.Binding {
 	return []contracts.Binding{
-		contracts.Bind(company.OpRepresents, r.Represents, contracts.Covers(company.OpRepresents, holds)),
+		contracts.Bind(company.OpRepresents, r.Represents,
+			contracts.Covers(company.OpRepresents, holds), contracts.Named(company.OpRepresents)),
 	}
 }
 

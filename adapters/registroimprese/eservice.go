@@ -35,10 +35,14 @@ var _ contracts.Checker = (*EService)(nil)
 
 // Bindings offers enterprises, and their domiciles.
 func (s *EService) Bindings() []contracts.Binding {
-	return []contracts.Binding{
+	all := []contracts.Binding{
 		contracts.Bind(company.OpFind, s.Find),
 		contracts.Bind(domicile.OpLookup, s.Lookup, contracts.Covers(domicile.OpLookup, coversDomicile)),
 	}
+	for i := range all {
+		all[i].Named = s.audit != nil
+	}
+	return all
 }
 
 // Close waits for what is under way. It may be called again.

@@ -102,3 +102,20 @@ func TestAnotherAudienceIsRefused(t *testing.T) {
 	_, err := e.Find(by(t.Context(), operator()), s.query("ri-active"))
 	wantKind(t, err, contracts.Invalid)
 }
+
+// Whose evidence it is must be who asked: no two users share a question then, and without evidence any may.
+func TestQuestionsWithEvidenceAreOneUsers(t *testing.T) {
+	t.Parallel()
+	_, told := audited(t)
+	_, untold := overPDND(t, nil)
+	for _, tc := range []struct {
+		of   *EService
+		want bool
+	}{{told, true}, {untold, false}} {
+		for _, b := range tc.of.Bindings() {
+			if b.Named != tc.want {
+				t.Errorf("%s: named %t, want %t", b.Op.Name, b.Named, tc.want)
+			}
+		}
+	}
+}

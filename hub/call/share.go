@@ -15,13 +15,16 @@ import (
 )
 
 // A Sharer lets twins share: Reads of the same operation, instance, request, service and purpose that are in flight at
-// the same time ask the supplier once. Answers are handed to several callers, who must not change them. It is safe for
+// the same time ask the supplier once. Where the supplier is told who asks (Named), twins are one user's too. Answers are handed to several callers, who must not change them. It is safe for
 // concurrent use.
 type Sharer struct {
 	cfg    ShareConfig
 	clock  contracts.Clock
 	prover Prover
 	prefix string // of flight names: unique to this Sharer, and so to the life of a process
+
+	// Named says of which operations the supplier is told who asks; nil: of none. It is set before the first call.
+	Named func(op string) bool
 
 	mu      sync.Mutex
 	serial  uint64
@@ -72,7 +75,7 @@ func (s *Sharer) Stage(next Func) Func {
 		if c.Op.Effect != contracts.Read {
 			return next(ctx, c)
 		}
-		key, err := twinOf(c)
+		key, err := twinOf(c, s.Named != nil && s.Named(c.Op.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -205,13 +208,18 @@ func note(ctx context.Context, flight string, kept bool) {
 	}
 }
 
-func twinOf(c *contracts.Call) (twin, error) {
+// twinOf digests what twins have in common: of a named one also whatever suppliers are told of who asks.
+func twinOf(c *contracts.Call, named bool) (twin, error) {
 	req, err := contracts.Encode(c.Request)
 	if err != nil {
 		return twin{}, err
 	}
 	b := make([]byte, 0, 256)
-	for _, part := range [...]string{c.Op.Name, c.At, c.Caller.Service, c.Caller.Purpose} {
+	parts := append(make([]string, 0, 8), c.Op.Name, c.At, c.Caller.Service, c.Caller.Purpose)
+	if named {
+		parts = append(parts, c.Caller.User, c.Caller.Site, c.Caller.IP, c.Caller.LoA)
+	}
+	for _, part := range parts {
 		b = strconv.AppendInt(b, int64(len(part)), 10) // length first, so that no two lists run together
 		b = append(append(b, ':'), part...)
 	}

@@ -47,6 +47,27 @@ func (b *bubble) together(ctx context.Context, calls ...*contracts.Call) []error
 	return errs
 }
 
+// A supplier that is told who asks may refuse one user for what is wrong with their name: that says nothing to another, nor
+// may the other's question run under it.
+func TestTwinsOfASupplierThatIsToldWhoAsksAreOneUsers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(ShareConfig{Timeout: time.Minute, Size: 1}, contracts.SystemClock{}, time.Second, 7, nil)
+		b.sharer.Named = func(op string) bool { return op == opRead.Name }
+		calls := make([]*contracts.Call, 6)
+		for i := range calls {
+			calls[i] = aCall(opRead, 1)
+		}
+		calls[1].Caller.Case = "another case" // which no supplier is told
+		calls[2].Caller.User, calls[3].Caller.IP = "another user", "192.0.2.7"
+		calls[4].Caller.Site, calls[5].Caller.LoA = "another site", "HIGH"
+		for _, err := range b.together(t.Context(), calls...) {
+			ok(t, err)
+		}
+		equal(t, "asked", b.asked, 5)
+	})
+}
+
 func TestTwinsInFlightShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
