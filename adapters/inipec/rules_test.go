@@ -240,6 +240,39 @@ func TestStatusesOfTheContract(t *testing.T) {
 	}
 }
 
+// Of what a taken list answers the files name the second field in two ways; only the identifier is needed.
+func TestATakenListNeedsItsIdentifierAlone(t *testing.T) {
+	t.Parallel()
+	b, _, a := open(t, nil)
+	for body, want := range map[string]contracts.Kind{ // Internal: taken
+		`{"identificativoRichiesta":"1","dataOraEstrazione":"2026-11-21T09:00:00"}`: 0,
+		`{"identificativoRichiesta":"1","dataOraRichiesta":"2026-11-21T09:00:00"}`:  0,
+		`{"identificativoRichiesta":"1"}`:                                           0,
+		`{"dataOraEstrazione":"2026-11-21T09:00:00"}`:                               contracts.Malformed,
+		`{"identificativoRichiesta":7}`:                                             contracts.Malformed,
+	} {
+		b.Clear()
+		b.Inject(lab.Fault{Match: askRoute, Do: lab.Garbage, Body: []byte(body)})
+		_, err := a.start(asking(t.Context()), []domicile.Query{query("company-with-pec")})
+		if want == contracts.Internal && err != nil || want != contracts.Internal && contracts.KindOf(err) != want {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+func TestCodesOfAListAreJoinedInAnyLetters(t *testing.T) {
+	t.Parallel()
+	b, m, a := open(t, nil)
+	m.Set(promptly)
+	qs := []domicile.Query{query("sole-trader-as-enterprise")}
+	h := order(t, a, qs)
+	b.Inject(lab.Fault{Match: getRoute, Do: lab.Garbage, Body: []byte(`{"elencoPec":[{"cf":" ` +
+		strings.ToLower(qs[0].Subject.CodiceFiscale.Reveal()) + `","pecImpresa":"a@pec.test"}]}`)})
+	if got, err := gather(t, a, h, qs); err != nil || texts(got[0]) != "a@pec.test enterprise" {
+		t.Errorf("%v, %v", err, got)
+	}
+}
+
 func TestAProfessionalAsASingleObject(t *testing.T) {
 	t.Parallel()
 	l, err := parseAnswer([]byte(`{"elencoPec":[{"cf":"x","pecProfessionista":{"pec":"a@b.it"},"pecProfessionistas":[{"pecProfessionista":"c@d.it"}]}]}`))
