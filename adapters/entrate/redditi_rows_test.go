@@ -1,7 +1,9 @@
 package entrate
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -285,6 +287,47 @@ func TestRowsOverTheWire(t *testing.T) {
 		}
 		if contracts.KindOf(err) != tc.kind {
 			t.Errorf("%s: %v, want %s", name, err, tc.kind)
+		}
+	}
+}
+
+// What is not understood of a row is told to an operator once, and so is a row about nobody who was asked about: neither
+// names anybody.
+func TestRowsThatAreNotUnderstoodAreAnAlarm(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	far, a := speaking(t, func(_ *Config, env *contracts.Env) { env.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	q := taxtest.Income("12345678903", 2024)
+	handle := contracttest.Sure(contracts.Encode(claim{Protocollo: "R-1", Since: noon}))
+	row := func(n int, code, word string) string {
+		return fmt.Sprintf("<esito><progressivo>%d</progressivo><codiceFiscale>%s</codiceFiscale><annoImposta>2024</annoImposta><dettaglioEsito>%s</dettaglioEsito>"+
+			"<redditoComplessivo>1</redditoComplessivo></esito>", n, code, word)
+	}
+	mine := row(1, "12345678903", "XX00")
+	for _, tc := range []struct {
+		name, rows string
+		kind       contracts.Kind // Internal: answered
+		alarms     int
+	}{
+		{"what is agreed", mine, contracts.Internal, 0},
+		{"a row about a stranger", mine + row(7, "RSSMRA85T10A562S", "XX00"), contracts.Internal, 1},
+		{"several of them", mine + row(7, "RSSMRA85T10A562S", "XX00") + row(8, "RSSMRA85T10A562S", "XX00"), contracts.Internal, 1},
+		{"a word that nobody agreed on", row(1, "12345678903", "XX11"), contracts.Malformed, 1},
+		{"no word", row(1, "12345678903", ""), contracts.Malformed, 1},
+		{"another's row", row(1, "RSSMRA85T10A562S", "XX00"), contracts.Malformed, 1},
+	} {
+		log.Reset()
+		far.say(enveloped(`<ritiraRedditiResp xmlns="` + nsRedditi + `">` + tc.rows + "<dettaglioEsito>XX00</dettaglioEsito><codiceRitorno>00</codiceRitorno></ritiraRedditiResp>"))
+		got, err := collectIncomes(t.Context(), a, handle, q)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if (got[0].Err == nil) != (tc.kind == contracts.Internal) || got[0].Err != nil && contracts.KindOf(got[0].Err) != tc.kind {
+			t.Errorf("%s: %v, want %s", tc.name, got[0].Err, tc.kind)
+		}
+		if n := strings.Count(log.String(), "contract drift: "); n != tc.alarms || strings.Contains(log.String(), "RSSMRA") || strings.Contains(log.String(), "12345678903") {
+			t.Errorf("%s: %d alarms, want %d, naming nobody", tc.name, n, tc.alarms)
 		}
 	}
 }
