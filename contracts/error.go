@@ -235,3 +235,7 @@ func AsError(err error) *Error {
 	}
 	return &Error{Kind: KindOf(err), Err: err}
 }
+
+// CodeNobody is the Code of the hub's own NotFound where no register on the route may hold what is asked: nobody was
+// asked, and no register has said that there is none.
+const CodeNobody = "NOBODY"

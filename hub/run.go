@@ -159,10 +159,14 @@ func (h *Hub) route(ctx context.Context, c *contracts.Call) (any, error) {
 	for {
 		in, b, ok := h.next(c, after)
 		if !ok {
-			return nil, &contracts.Error{
+			none := &contracts.Error{
 				Kind: contracts.NotFound, System: "hub", Operation: c.Op.Name,
 				Err: errors.New("no register on the route holds an answer"),
 			}
+			if after == "" {
+				none.Code, none.Err = contracts.CodeNobody, errors.New("no register on the route may hold what is asked: nobody was asked")
+			}
+			return nil, none
 		}
 		at := *c
 		at.At = in.name

@@ -190,6 +190,8 @@ func (f *fact) learn(m meaning, err error) {
 			f.known, f.why = cannotTell, "an answer that no register vouches for"
 		}
 		return
+	case errors.Is(err, contracts.NotFound) && contracts.AsError(err).Code == contracts.CodeNobody: // no register's word
+		f.known, f.why = cannotTell, "no register may hold it, and none was asked"
 	case errors.Is(err, contracts.NotFound) && f.none != "":
 		f.known, f.text = against, f.none
 	case errors.Is(err, contracts.NotFound):

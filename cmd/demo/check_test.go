@@ -415,6 +415,18 @@ func TestASourceThatIsNotConfiguredSaysNothing(t *testing.T) {
 	}
 }
 
+// TestThatNobodyWasAskedIsNoNo: the hub's own NotFound, where no register may hold what is asked, refuses nobody.
+func TestThatNobodyWasAskedIsNoNo(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]knowledge{"": against, contracts.CodeNobody: cannotTell} {
+		f := fact{topic: aboutMandate, none: noMandate(domicile.Enterprise)}
+		f.learn(meaning{}, &contracts.Error{Kind: contracts.NotFound, System: "hub", Code: code})
+		if f.known != want {
+			t.Errorf("code %q: known %d, want %d", code, f.known, want)
+		}
+	}
+}
+
 // TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute: that it holds nothing is not the last word, which takes its time.
 func TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,9 @@ func (b *Box) draft(c *contracts.Call, after string) (*draft, error) {
 	}
 	at, _, ok := b.desk.Next(c, after)
 	if !ok {
-		return nil, b.fault(contracts.NotFound, name, "no register on the route holds this subject in this capacity")
+		none := b.fault(contracts.NotFound, name, "no register on the route holds this subject in this capacity")
+		none.Code = contracts.CodeNobody
+		return nil, none
 	}
 	l := c.Op.LaneOf(c.Request)
 	if l.Rule == contracts.Strict && (l.Position == 0 || l.Position > math.MaxInt64) {
