@@ -95,7 +95,8 @@ type Box struct {
 	calm    *calm
 	jobs    map[jobKey]*job
 	paused  map[string]time.Time
-	shunned map[int64]int // how many places in a row refused a pooled ticket
+	strikes map[string]int // refusals for want of room, one after another, by what they pause
+	shunned map[int64]int  // how many places in a row refused a pooled ticket
 	waiting map[string]map[chan struct{}]struct{}
 
 	stopping atomic.Bool         // Work is draining
@@ -117,7 +118,7 @@ func Open(ctx context.Context, s *store.Store, l Ledger, t Teller, d Desk, cfg C
 	b := &Box{
 		store: s, ledger: l, teller: t, desk: d, cfg: cfg, clock: opt.Clock, log: opt.Log, lease: opt.Lease, shared: opt.Shared,
 		mono: opt.mono, jitter: opt.jitter, bell: make(chan struct{}, 1), jobs: map[jobKey]*job{},
-		paused: map[string]time.Time{}, shunned: map[int64]int{}, foreign: map[string]sighting{}, waiting: map[string]map[chan struct{}]struct{}{},
+		paused: map[string]time.Time{}, strikes: map[string]int{}, shunned: map[int64]int{}, foreign: map[string]sighting{}, waiting: map[string]map[chan struct{}]struct{}{},
 	}
 	if b.clock == nil {
 		b.clock = contracts.SystemClock{}

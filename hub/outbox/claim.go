@@ -214,12 +214,14 @@ func pauseKey(op, at string) string { return op + sep + at + sep }
 
 // pause keeps a ticket's lane, or all of its operation and instance where it has none, from being claimed. It lives in
 // memory: after a restart one ticket finds out again.
-func (b *Box) pause(r *row, until time.Time) {
-	key := r.lane
-	if key == "" {
-		key = pauseKey(r.op, r.at)
+func (b *Box) pause(r *row, until time.Time) { b.pauseUntil(b.pausing(r), until) }
+
+// pausing names what a ticket's pause concerns.
+func (b *Box) pausing(r *row) string {
+	if r.lane != "" {
+		return r.lane
 	}
-	b.pauseUntil(key, until)
+	return pauseKey(r.op, r.at)
 }
 
 func (b *Box) pauseUntil(key string, until time.Time) {
@@ -228,6 +230,24 @@ func (b *Box) pauseUntil(key string, until time.Time) {
 	if until.After(b.paused[key]) {
 		b.paused[key] = until
 	}
+}
+
+// longestStrike bounds what is added to what a far side asked for.
+const longestStrike = 10 * time.Minute
+
+// strike counts refusals for want of room one after another, and gives how long the next try must wait at least: a far side
+// that says "in a second" for ever is not asked every second for ever. Anything that it carries out ends the count. It lives
+// in memory, beside the pauses.
+func (b *Box) strike(r *row, refused bool) time.Duration {
+	key := b.pausing(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !refused {
+		delete(b.strikes, key)
+		return 0
+	}
+	b.strikes[key]++
+	return min(time.Second<<min(b.strikes[key]-1, 20), longestStrike)
 }
 
 // pauses gives what is paused and until when; it forgets what is over.

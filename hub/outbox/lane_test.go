@@ -270,3 +270,50 @@ func TestLanesOfDifferentOperationsAreDifferentLanes(t *testing.T) {
 	close(block)
 	r.quiet()
 }
+
+// A far side that says "come back in a second" for ever is not asked every second for ever; one that takes something again
+// is asked as soon as it says.
+func TestAFarSideThatThrottlesForEverIsAskedEverMoreSeldom(t *testing.T) {
+	r := newRig(t)
+	var mu sync.Mutex
+	var asked []time.Time
+	b, _ := says(opRead, func(_ context.Context, n int, _ ask) (reply, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, r.clock.Now())
+		if n == 20 || n == 21 {
+			return reply{}, nil
+		}
+		return reply{}, &contracts.Error{Kind: contracts.Throttled, After: time.Second}
+	})
+	r.desk.bind("inad", b)
+	r.open()
+	for i := range 3 {
+		r.submit(newCall(opRead, fmt.Sprint("k", i), ask{Who: fmt.Sprint(i)}))
+	}
+	r.start()
+	r.jump(24*time.Hour, nil)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) < 30 || len(asked) > 500 {
+		t.Fatalf("asked %d times in a day", len(asked))
+	}
+	taken := 0 // when the first was
+	for i, at := range asked {
+		if at.Equal(asked[19]) {
+			taken = i
+			break
+		}
+	}
+	if wait := asked[taken].Sub(asked[taken-1]); wait < time.Minute {
+		t.Errorf("asked again after %s, when nothing had been taken for long", wait)
+	}
+	for _, at := range asked[taken:] {
+		if at.After(asked[21]) {
+			if wait := at.Sub(asked[21]); wait > 5*time.Second {
+				t.Errorf("asked again after %s, when something had just been taken", wait)
+			}
+			break
+		}
+	}
+}

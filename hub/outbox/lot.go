@@ -354,8 +354,13 @@ func (b *Box) tryLotAgain(j *job, bind *contracts.Binding, e *contracts.Error) {
 }
 
 func (b *Box) pauseLot(j *job, e *contracts.Error, outcome string) {
-	until := b.clock.Now().Add(b.pauseFor(e))
-	b.pause(&row{op: j.op, at: j.at}, until)
+	concerned := &row{op: j.op, at: j.at}
+	pause := b.pauseFor(e)
+	if outcome != "" { // by the far side, not by ourselves
+		pause = max(pause, b.strike(concerned, true))
+	}
+	until := b.clock.Now().Add(pause)
+	b.pause(concerned, until)
 	b.putBack(j, func(l *lot) { l.next = nanos(until) }, outcome)
 }
 

@@ -31,6 +31,7 @@ type verdict struct {
 // judge says what an answer or an error makes of a ticket. departed: its Once may have left.
 func (b *Box) judge(r *row, c *contracts.Call, bind *contracts.Binding, answer any, err error, departed bool) verdict {
 	if err == nil {
+		b.strike(r, false)
 		v := verdict{to: contracts.StateDone, answer: answer, folds: bind.Fold != nil, outcome: "ok"}
 		if v.folds {
 			v.to = contracts.StateWaiting
@@ -47,12 +48,16 @@ func (b *Box) judge(r *row, c *contracts.Call, bind *contracts.Binding, answer a
 		return v
 	}
 	switch e.Kind {
+	case contracts.NotFound, contracts.Invalid, contracts.Conflict: // it was dealt with
+		b.strike(r, false)
+	}
+	switch e.Kind {
 	case contracts.NotFound:
 		if next, _, ok := b.desk.Next(pinned(c, r), r.at); ok {
 			return verdict{to: contracts.StateQueued, at: next, next: now, outcome: v.outcome}
 		}
 	case contracts.Throttled:
-		v.to, v.next = contracts.StateQueued, now.Add(b.pauseFor(e))
+		v.to, v.next = contracts.StateQueued, now.Add(max(b.pauseFor(e), b.strike(r, true)))
 		v.pause = v.next
 	case contracts.Denied:
 		// Who says when to come back refuses us at present (a mailbox's password), not this request: it is kept for the
