@@ -98,7 +98,7 @@ func TestWordsThatAreNotAgreedAreAnAlarmAndNoGuess(t *testing.T) {
 				t.Errorf("%s, usable %s, %d bytes of text: want unclear, with the words kept", got.State, got.Usable(), got.Text.Len())
 			}
 			for what, want := range map[string]string{
-				"level": "level=ERROR", "text": "contract drift: ", "digest": contracts.SumOf([]byte(tc.message)).String(), "valido": fmt.Sprintf("valido=%v", tc.valid),
+				"level": "level=ERROR", "text": "contract drift: ", "digest": contracts.SumOf([]byte(strings.ReplaceAll(tc.message, someCode.Reveal(), "#"))).String(), "valido": fmt.Sprintf("valido=%v", tc.valid),
 			} {
 				if len(capture.Leaks([]string{want})) == 0 {
 					t.Errorf("the log does not tell the %s", what)

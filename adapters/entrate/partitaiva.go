@@ -90,7 +90,7 @@ func parseEntry(o object) (entry, error) {
 		return entry{}, r.err
 	case assigned == nil || e.number == "":
 		return entry{}, errEntry
-	case !*assigned && (state != "" || ceased != "" || suspended != "" || e.described()):
+	case !*assigned && (state != "" || ceased != "" || suspended != "" || r.text("partitaIvaGruppo") != "" || e.described()):
 		return entry{}, errDisagrees
 	case !*assigned:
 		return e, nil

@@ -152,7 +152,7 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 		rule   string
 		fields map[string]any
 		field  string // that the alarm names
-		text   string // whose digest it tells
+		text   string // whose digest it tells: never that of a number, which could be tried out
 		want   tax.VAT
 	}{
 		{"a state that is not agreed", map[string]any{"stato": "IN LIQUIDAZIONE"}, "stato", "IN LIQUIDAZIONE", tax.VAT{Assigned: true}},
@@ -166,19 +166,19 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 		{
 			"a day that is none",
 			map[string]any{"stato": "ATTIVA", "dataInizioAttivita": "2001-02-30"},
-			"dataInizioAttivita", "2001-02-30",
+			"dataInizioAttivita", "#",
 			tax.VAT{Assigned: true, Status: tax.VATActive},
 		},
 		{
 			"a day written otherwise",
 			map[string]any{"stato": "CESSATA", "dataCessazioneAttivita": "01/02/2003"},
-			"dataCessazioneAttivita", "01/02/2003",
+			"dataCessazioneAttivita", "#",
 			tax.VAT{Assigned: true, Status: tax.VATCeased},
 		},
 		{
 			"a group's number that is none",
 			map[string]any{"stato": "ATTIVA", "isPartecipanteGruppoIva": true, "partitaIvaGruppo": "12345678901"},
-			"partitaIvaGruppo", "12345678901",
+			"partitaIvaGruppo", "#",
 			tax.VAT{Assigned: true, Status: tax.VATActive, Member: &tax.Membership{}},
 		},
 		{
@@ -208,7 +208,11 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 					t.Errorf("the log lacks %s", want)
 				}
 			}
-			nobodyNamed(t, capture, tc.text)
+			for _, said := range tc.fields {
+				if text, ok := said.(string); ok && text != "ATTIVA" && text != "CESSATA" {
+					nobodyNamed(t, capture, text)
+				}
+			}
 		})
 	}
 }
@@ -216,30 +220,31 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 func TestAVATAnswerThatIsNoneIsMalformed(t *testing.T) {
 	t.Parallel()
 	for rule, body := range map[string]string{
-		"about another number":           entryJSON(map[string]any{"partitaIva": "06363391001", "stato": "ATTIVA"}),
-		"not assigned, another number":   entryJSON(map[string]any{"partitaIva": "06363391001", "valida": false}),
-		"partitaIva left out":            entryJSON(map[string]any{"partitaIva": left, "stato": "ATTIVA"}),
-		"valida left out":                entryJSON(map[string]any{"valida": left, "stato": "ATTIVA"}),
-		"valida null":                    entryJSON(map[string]any{"valida": nil}),
-		"valida as a text":               entryJSON(map[string]any{"valida": "false"}),
-		"valida twice":                   `{"partitaIva":"12345678903","valida":true,"valida":false}`,
-		"not assigned, and active":       entryJSON(map[string]any{"valida": false, "stato": "ATTIVA"}),
-		"not assigned, and ceased":       entryJSON(map[string]any{"valida": false, "stato": "CESSATA"}),
-		"not assigned, and named":        entryJSON(map[string]any{"valida": false, "denominazione": "AGENZIA DELLE ENTRATE"}),
-		"not assigned, and begun":        entryJSON(map[string]any{"valida": false, "dataInizioAttivita": "2001-01-02"}),
-		"not assigned, begun who knows":  entryJSON(map[string]any{"valida": false, "dataInizioAttivita": "2001"}),
-		"not assigned, and ended":        entryJSON(map[string]any{"valida": false, "dataCessazioneAttivita": "2001-01-02"}),
-		"not assigned, and a group":      entryJSON(map[string]any{"valida": false, "isGruppoIva": true}),
-		"not assigned, and of a group":   entryJSON(map[string]any{"valida": false, "isPartecipanteGruppoIva": true}),
-		"stato as a number":              entryJSON(map[string]any{"stato": 1}),
-		"isGruppoIva as a text":          entryJSON(map[string]any{"stato": "ATTIVA", "isGruppoIva": "false"}),
-		"denominazione as an object":     entryJSON(map[string]any{"stato": "ATTIVA", "denominazione": map[string]any{}}),
-		"an empty object":                `{}`,
-		"null":                           `null`,
-		"a list":                         `[]`,
-		"cut off":                        entryJSON(map[string]any{"stato": "ATTIVA"})[:20],
-		"a problem with status 200":      `{"type":"https://govway.org/handling-errors/502/InvalidResponse.html","title":"InvalidResponse","status":502}`,
-		"the fiscal-code check's answer": verdictJSON(someNumber.Reveal(), false, saidInvalid),
+		"about another number":                entryJSON(map[string]any{"partitaIva": "06363391001", "stato": "ATTIVA"}),
+		"not assigned, another number":        entryJSON(map[string]any{"partitaIva": "06363391001", "valida": false}),
+		"partitaIva left out":                 entryJSON(map[string]any{"partitaIva": left, "stato": "ATTIVA"}),
+		"valida left out":                     entryJSON(map[string]any{"valida": left, "stato": "ATTIVA"}),
+		"valida null":                         entryJSON(map[string]any{"valida": nil}),
+		"valida as a text":                    entryJSON(map[string]any{"valida": "false"}),
+		"valida twice":                        `{"partitaIva":"12345678903","valida":true,"valida":false}`,
+		"not assigned, and active":            entryJSON(map[string]any{"valida": false, "stato": "ATTIVA"}),
+		"not assigned, and ceased":            entryJSON(map[string]any{"valida": false, "stato": "CESSATA"}),
+		"not assigned, with a group's number": entryJSON(map[string]any{"valida": false, "isPartecipanteGruppoIva": false, "partitaIvaGruppo": "06363391001"}),
+		"not assigned, and named":             entryJSON(map[string]any{"valida": false, "denominazione": "AGENZIA DELLE ENTRATE"}),
+		"not assigned, and begun":             entryJSON(map[string]any{"valida": false, "dataInizioAttivita": "2001-01-02"}),
+		"not assigned, begun who knows":       entryJSON(map[string]any{"valida": false, "dataInizioAttivita": "2001"}),
+		"not assigned, and ended":             entryJSON(map[string]any{"valida": false, "dataCessazioneAttivita": "2001-01-02"}),
+		"not assigned, and a group":           entryJSON(map[string]any{"valida": false, "isGruppoIva": true}),
+		"not assigned, and of a group":        entryJSON(map[string]any{"valida": false, "isPartecipanteGruppoIva": true}),
+		"stato as a number":                   entryJSON(map[string]any{"stato": 1}),
+		"isGruppoIva as a text":               entryJSON(map[string]any{"stato": "ATTIVA", "isGruppoIva": "false"}),
+		"denominazione as an object":          entryJSON(map[string]any{"stato": "ATTIVA", "denominazione": map[string]any{}}),
+		"an empty object":                     `{}`,
+		"null":                                `null`,
+		"a list":                              `[]`,
+		"cut off":                             entryJSON(map[string]any{"stato": "ATTIVA"})[:20],
+		"a problem with status 200":           `{"type":"https://govway.org/handling-errors/502/InvalidResponse.html","title":"InvalidResponse","status":502}`,
+		"the fiscal-code check's answer":      verdictJSON(someNumber.Reveal(), false, saidInvalid),
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
