@@ -82,9 +82,13 @@ func parseVerdict(o object) (verdict, error) {
 }
 
 // about reports whether the verdict is on a code. The contract's own examples of superseded codes have asterisks in its
-// place: they name nobody, and so nobody else.
+// place: they name nobody, and so nobody else. Those of codes that are in use or unknown have the code itself.
 func (v verdict) about(code string) bool {
-	return strings.EqualFold(v.code, code) || strings.Trim(v.code, "*") == ""
+	if strings.Trim(v.code, "*") == "" {
+		state := v.state()
+		return state != tax.CodeValid && state != tax.CodeInvalid
+	}
+	return strings.EqualFold(v.code, code)
 }
 
 // messages are the four agreed ones, as words makes them, with the truth value that belongs to each.

@@ -143,6 +143,8 @@ func TestACodeAnswerThatIsNoneIsMalformed(t *testing.T) {
 		"about another code":        verdictJSON("RSSMRA85T10A562S", true, saidValid),
 		"about part of the code":    verdictJSON(code[:11], true, saidValid),
 		"about nobody":              verdictJSON("", true, saidValid),
+		"in use, about asterisks":   verdictJSON("***********", true, saidValid),
+		"unknown, about asterisks":  verdictJSON("****************", false, saidInvalid),
 		"codiceFiscale left out":    `{"valido":true,"messaggio":"` + saidValid + `"}`,
 		"valido left out":           `{"codiceFiscale":"` + code + `","messaggio":"` + saidInvalid + `"}`,
 		"valido null":               `{"codiceFiscale":"` + code + `","valido":null,"messaggio":"` + saidInvalid + `"}`,
