@@ -193,7 +193,8 @@ func (k *call) account(ctx context.Context, a *attempt, body []byte, at time.Tim
 	}
 }
 
-// Clip bounds an id of the peer's to what is fit for a log line: 128 printable ASCII characters.
+// Clip bounds an id of the peer's to what is fit for a log line: 128 printable ASCII characters. A codice fiscale or a
+// partita IVA is none, whatever the peer calls it.
 func Clip(s string) string {
 	if len(s) > 128 {
 		s = s[:128]
@@ -202,6 +203,9 @@ func Clip(s string) string {
 		if s[i] <= ' ' || s[i] > '~' {
 			return ""
 		}
+	}
+	if _, err := contracts.ParseCodiceFiscale(s); err == nil {
+		return ""
 	}
 	return s
 }
