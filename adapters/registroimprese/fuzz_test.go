@@ -72,7 +72,7 @@ func FuzzGatewayAnswers(f *testing.F) {
 		}
 		if l, err := parsePortfolio(body, company.Holder{Person: m.Person}); err == nil {
 			all, unusable := l.enterprises()
-			if len(all)+unusable > len(l.List) {
+			if len(all)+unusable > len(l.List.entries) {
 				t.Error("more enterprises than the list holds")
 			}
 			for _, e := range all {

@@ -156,7 +156,8 @@ func (g *Gateway) Represents(ctx context.Context, m company.Mandate) (company.Re
 	return out, nil
 }
 
-// Represented lists the enterprises for which a person speaks; a null or empty list is NotFound.
+// Represented lists the enterprises for which a person speaks; a null or empty list is NotFound, and one that is left out no
+// answer.
 func (g *Gateway) Represented(ctx context.Context, h company.Holder) (company.Portfolio, error) {
 	fail := func(kind contracts.Kind, text string) (company.Portfolio, error) {
 		return company.Portfolio{}, g.gateway.Fail(ctx, contracts.Errorf(kind, "%s", text))
@@ -238,9 +239,21 @@ type verification struct {
 
 // A portfolioAnswer is LrListaResponse.
 type portfolioAnswer struct {
-	At     string           `json:"dataOraEstrazione"`
-	Person string           `json:"cfPersona"`
-	List   []portfolioEntry `json:"elencoImpreseRappresentate"`
+	At     string        `json:"dataOraEstrazione"`
+	Person string        `json:"cfPersona"`
+	List   portfolioList `json:"elencoImpreseRappresentate"`
+}
+
+// A portfolioList tells null from left out.
+type portfolioList struct {
+	told    bool
+	entries []portfolioEntry
+}
+
+// UnmarshalJSON reads an array or null.
+func (l *portfolioList) UnmarshalJSON(b []byte) error {
+	l.told = true
+	return json.Unmarshal(b, &l.entries)
 }
 
 type portfolioEntry struct {
@@ -252,6 +265,7 @@ var (
 	errShape     = errors.New("the answer is not the JSON of the contract")
 	errSomebody  = errors.New("the answer is not about who was asked for")
 	errExistence = errors.New("the answer does not say whether the enterprise exists")
+	errNoList    = errors.New("the answer has no list of enterprises")
 )
 
 // read decodes an answer; whoever asked sees to it that null, which decodes to nothing, is none. encoding/json's own errors
@@ -308,8 +322,11 @@ func parsePortfolio(body []byte, h company.Holder) (l portfolioAnswer, err error
 	if err := read(body, &l); err != nil {
 		return l, err
 	}
-	if !is(l.Person, h.Person.Reveal()) {
+	switch {
+	case !is(l.Person, h.Person.Reveal()):
 		return l, errSomebody
+	case !l.List.told:
+		return l, errNoList
 	}
 	return l, nil
 }
@@ -329,7 +346,7 @@ func finding(outcome string) contracts.Finding {
 // enterprises lists those with a codice fiscale, each once, and counts the others.
 func (l *portfolioAnswer) enterprises() (out []company.Represented, unusable int) {
 	seen := map[contracts.CodiceFiscale]bool{}
-	for _, e := range l.List {
+	for _, e := range l.List.entries {
 		cf, err := contracts.ParseCodiceFiscale(e.CF)
 		if err != nil {
 			unusable++

@@ -296,6 +296,18 @@ func TestNullAndEmptyListsAreNobody(t *testing.T) {
 	}
 }
 
+func TestAListThatIsLeftOutIsNobodysNo(t *testing.T) {
+	t.Parallel()
+	s, g := overGateway(t, nil)
+	h := companytest.Holder(s.Who("ri-active").Representative)
+	for more, want := range map[string]contracts.Kind{
+		``: contracts.Malformed, `,"elencoImpreseRappresentate":null`: contracts.NotFound, `,"elencoImpreseRappresentate":[]`: contracts.NotFound,
+	} {
+		s.says(representedCall, `{"cfPersona":"`+h.Person.Reveal()+`"`+more+`}`)
+		wantKind(t, second(represented(t, g, h)), want)
+	}
+}
+
 func TestEntriesOfAListWithoutACode(t *testing.T) {
 	t.Parallel()
 	s, g := overGateway(t, nil)
