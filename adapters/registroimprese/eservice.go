@@ -204,7 +204,7 @@ func (s *EService) failure(ctx context.Context, resp *wire.Response) error {
 
 // saysNone tells the register's word that there is no such enterprise from every other 404.
 func saysNone(body []byte) bool {
-	return strings.HasSuffix(wire.ParseProblem(body).Type, "/"+typeNone)
+	return strings.HasSuffix(wire.ParseProblem(body).Type, "/"+typeNone) && !wire.Twice(body)
 }
 
 const typeNone = "impresa-non-trovata"

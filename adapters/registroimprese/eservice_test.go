@@ -389,6 +389,21 @@ func TestProfilesWithAFieldTwiceAreNone(t *testing.T) {
 	}
 }
 
+func TestAProblemWithTwoTypesIsNoNo(t *testing.T) {
+	t.Parallel()
+	s, e := overPDND(t, nil)
+	none := `"type":"https://registroimprese.example/problemi/` + typeNone + `"`
+	for body, want := range map[string]contracts.Kind{
+		`{` + none + `}`:                      contracts.NotFound,
+		`{"type":"about:blank",` + none + `}`: contracts.Malformed,
+		`{` + none + `,"Type":"about:blank"}`: contracts.Malformed,
+	} {
+		s.Clear()
+		s.Inject(lab.Fault{Match: profileCall, Do: lab.Status, Status: 404, Body: []byte(body)})
+		wantKind(t, second(find(t, e, s.query("ri-active"))), want)
+	}
+}
+
 // A profile that is cut to its code says nothing, and least of all that there is no address.
 func TestAProfileThatTellsNothingIsNoNo(t *testing.T) {
 	t.Parallel()
