@@ -47,6 +47,7 @@ var layers = []layer{
 	{"mocks/wspa", []string{"mocks/lab"}, "mocks are strangers: they share no code with us"},
 	{"mocks/*", []string{"mocks/lab", "mocks/pdnd", "mocks/wspa"}, "mocks are strangers: they share no code with us"},
 	{"mocks", []string{"mocks/*"}, "the list of mocks"},
+	{"docs", nil, "what is written is held to the code by reading it"},
 	{"configs", nil, "examples and their schema are data"},
 	{"cmd/hub", []string{"contracts", "hub", "hub/*", "adapters", "adapters/pec", "contracts/delivery", "configs"}, "the shipped binary cannot lie: no mock is linked into it"},
 	{"cmd/mocks", []string{"mocks", "mocks/*"}, "the bench knows nothing of the hub"},
