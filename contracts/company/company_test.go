@@ -1,10 +1,7 @@
 package company_test
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -104,52 +101,19 @@ func orNone(err error) error {
 
 func TestRequestsAndAnswersAreStoredWhole(t *testing.T) {
 	t.Parallel()
-	for name, v := range map[string]struct {
-		in     any
-		decode func([]byte) (any, error)
-	}{
-		"query":          {company.Query{Subject: subject()}, company.OpFind.StoredRequest},
-		"company":        {whole(), company.OpFind.Response},
-		"bare company":   {company.Company{CodiceFiscale: code(aFirm), Unknown: company.Attributes(), Register: "r", AsOf: at}, company.OpFind.Response},
-		"mandate":        {company.Mandate{Person: code(aPerson), Subject: subject()}, company.OpRepresents.StoredRequest},
-		"representation": {company.Representation{Represents: contracts.No, Reason: "00", Register: "r", AsOf: at}, company.OpRepresents.Response},
-		"cannot tell":    {company.Representation{Reason: "XXXX", Register: "r", AsOf: at}, company.OpRepresents.Response},
-		"holder":         {company.Holder{Person: code(aPerson)}, company.OpRepresented.StoredRequest},
-		"portfolio": {company.Portfolio{
+	contracttest.StoredWhole(t, []string{aPerson, aFirm, aName, aStreet, aBox}, map[string]contracttest.Stored{
+		"query":          {Value: company.Query{Subject: subject()}, Decode: company.OpFind.StoredRequest},
+		"company":        {Value: whole(), Decode: company.OpFind.Response},
+		"bare company":   {Value: company.Company{CodiceFiscale: code(aFirm), Unknown: company.Attributes(), Register: "r", AsOf: at}, Decode: company.OpFind.Response},
+		"mandate":        {Value: company.Mandate{Person: code(aPerson), Subject: subject()}, Decode: company.OpRepresents.StoredRequest},
+		"representation": {Value: company.Representation{Represents: contracts.No, Reason: "00", Register: "r", AsOf: at}, Decode: company.OpRepresents.Response},
+		"cannot tell":    {Value: company.Representation{Reason: "XXXX", Register: "r", AsOf: at}, Decode: company.OpRepresents.Response},
+		"holder":         {Value: company.Holder{Person: code(aPerson)}, Decode: company.OpRepresented.StoredRequest},
+		"portfolio": {Value: company.Portfolio{
 			Enterprises: []company.Represented{{CodiceFiscale: code(aFirm), Name: contracts.NewPrivate(aName)}, {CodiceFiscale: code("01234567897")}},
 			Register:    "r", AsOf: at,
-		}, company.OpRepresented.Response},
-	} {
-		raw, err := contracts.Encode(v.in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := v.decode(raw)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if again, err := contracts.Encode(back); err != nil || string(again) != string(raw) {
-			t.Errorf("%s came back changed", name)
-		}
-		if told := readable(v.in); told != "" {
-			t.Errorf("%s prints %s", name, told)
-		}
-	}
-}
-
-// readable says which of the secrets can be read in what careless programs print of a value.
-func readable(v any) string {
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: contracts.MaskAttr})).Info("m", "v", v)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("m", "v", v)
-	for _, out := range []string{fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), log.String()} {
-		for _, secret := range []string{aPerson, aFirm, aName, aStreet, aBox} {
-			if strings.Contains(out, secret) {
-				return secret
-			}
-		}
-	}
-	return ""
+		}, Decode: company.OpRepresented.Response},
+	})
 }
 
 func TestCompanyKnowsWhatIsNotUnknown(t *testing.T) {
@@ -211,14 +175,10 @@ func TestWhatIsEmptyIsNone(t *testing.T) {
 	}
 }
 
-type runner func(*contracts.Call) (any, error)
-
-func (r runner) Run(_ context.Context, c *contracts.Call) (any, error) { return r(c) }
-
 func TestViaAsksThroughTheRunner(t *testing.T) {
 	t.Parallel()
 	var asked []string
-	r := company.Via(runner(func(call *contracts.Call) (any, error) {
+	r := company.Via(contracttest.RunnerFunc(func(_ context.Context, call *contracts.Call) (any, error) {
 		asked = append(asked, call.Op.Name)
 		switch call.Op {
 		case company.OpFind.OpInfo:

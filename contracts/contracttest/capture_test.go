@@ -89,8 +89,8 @@ func TestWrappedRunnersShowEverythingThatPasses(t *testing.T) {
 			}
 		})
 	}
-	fails := runner(func(context.Context, *contracts.Call) (any, error) { return nil, errors.New("no " + hush) })
-	answers := runner(func(context.Context, *contracts.Call) (any, error) { return naked{hush}, nil })
+	fails := contracttest.RunnerFunc(func(context.Context, *contracts.Call) (any, error) { return nil, errors.New("no " + hush) })
+	answers := contracttest.RunnerFunc(func(context.Context, *contracts.Call) (any, error) { return naked{hush}, nil })
 	call := &contracts.Call{Op: opRead.OpInfo, Request: naked{"x"}}
 	shows("an error", func(c *contracttest.Capture) { _, _ = c.Wrap(fails).Run(t.Context(), call) })
 	shows("an answer", func(c *contracttest.Capture) { _, _ = c.Wrap(answers).Run(t.Context(), call) })
@@ -110,12 +110,8 @@ func TestWrappedRunnersShowEverythingThatPasses(t *testing.T) {
 	}
 }
 
-type runner func(context.Context, *contracts.Call) (any, error)
-
-func (r runner) Run(ctx context.Context, c *contracts.Call) (any, error) { return r(ctx, c) }
-
 type submitter struct {
-	runner
+	contracttest.RunnerFunc
 	t contracts.Ticket
 }
 

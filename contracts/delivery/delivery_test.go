@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/delivery"
 )
 
@@ -250,12 +251,8 @@ func TestMessageIsStoredWholeAndPrintsMasked(t *testing.T) {
 	}
 }
 
-type runner func(*contracts.Call) (any, error)
-
-func (r runner) Run(_ context.Context, c *contracts.Call) (any, error) { return r(c) }
-
 func TestViaSendsThroughTheRunner(t *testing.T) {
-	c := delivery.Via(runner(func(call *contracts.Call) (any, error) {
+	c := delivery.Via(contracttest.RunnerFunc(func(_ context.Context, call *contracts.Call) (any, error) {
 		if call.Op != delivery.OpSend.OpInfo {
 			t.Errorf("asked for %s", call.Op.Name)
 		}

@@ -2,13 +2,12 @@ package domicile_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"raccordo/contracts"
+	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
 )
 
@@ -88,40 +87,18 @@ func TestOperationsReadTheirWire(t *testing.T) {
 func TestRequestsAndAnswersAreStoredWhole(t *testing.T) {
 	c := claim(t)
 	a := domicile.Answer{AsOf: c.At, Domiciles: []contracts.DigitalDomicile{{Address: c.Address, Register: "INAD", Role: "personal", Until: c.At}}}
-	for name, v := range map[string]struct {
-		in     any
-		decode func([]byte) (any, error)
-	}{
-		"query":   {domicile.Query{Subject: c.Subject, Capacity: c.Capacity}, domicile.OpLookup.StoredRequest},
-		"answer":  {a, domicile.OpLookup.Response},
-		"claim":   {c, domicile.OpVerify.StoredRequest},
-		"verdict": {domicile.Verdict{Theirs: true, CheckedAt: c.At}, domicile.OpVerify.Response},
-	} {
-		raw, err := contracts.Encode(v.in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := v.decode(raw)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if again, err := json.Marshal(back); err != nil || string(again) != string(raw) {
-			t.Errorf("%s came back changed", name)
-		}
-		if s := fmt.Sprintf("%v %+v %#v", v.in, v.in, v.in); strings.Contains(s, aCode) || strings.Contains(s, "rossi") {
-			t.Errorf("%s prints whom it is about", name)
-		}
-	}
+	contracttest.StoredWhole(t, []string{aCode, "rossi"}, map[string]contracttest.Stored{
+		"query":   {Value: domicile.Query{Subject: c.Subject, Capacity: c.Capacity}, Decode: domicile.OpLookup.StoredRequest},
+		"answer":  {Value: a, Decode: domicile.OpLookup.Response},
+		"claim":   {Value: c, Decode: domicile.OpVerify.StoredRequest},
+		"verdict": {Value: domicile.Verdict{Theirs: true, CheckedAt: c.At}, Decode: domicile.OpVerify.Response},
+	})
 }
-
-type runner func(*contracts.Call) (any, error)
-
-func (r runner) Run(_ context.Context, c *contracts.Call) (any, error) { return r(c) }
 
 func TestViaAsksThroughTheRunner(t *testing.T) {
 	c := claim(t)
 	var asked []string
-	d := domicile.Via(runner(func(call *contracts.Call) (any, error) {
+	d := domicile.Via(contracttest.RunnerFunc(func(_ context.Context, call *contracts.Call) (any, error) {
 		asked = append(asked, call.Op.Name)
 		if call.Op == domicile.OpVerify.OpInfo {
 			return domicile.Verdict{Theirs: true}, nil

@@ -1,10 +1,8 @@
 package tax_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -85,54 +83,21 @@ func TestOperationsReadTheirWire(t *testing.T) {
 
 func TestRequestsAndAnswersAreStoredWhole(t *testing.T) {
 	t.Parallel()
-	for name, v := range map[string]struct {
-		in     any
-		decode func([]byte) (any, error)
-	}{
-		"code query":   {tax.CodeQuery{CodiceFiscale: code()}, tax.OpCode.StoredRequest},
-		"code check":   {tax.CodeCheck{State: tax.CodeUnclear, Text: contracts.NewPrivate(aWord), Register: "r", AsOf: at}, tax.OpCode.Response},
-		"VAT query":    {tax.VATQuery{PartitaIVA: number(aNumber)}, tax.OpVAT.StoredRequest},
-		"unassigned":   {tax.VAT{Register: "r", AsOf: at}, tax.OpVAT.Response},
-		"income query": {tax.IncomeQuery{CodiceFiscale: code(), Year: 2025}, tax.OpIncome.StoredRequest},
-		"VAT": {tax.VAT{
+	contracttest.StoredWhole(t, []string{aCode, aNumber, aGroup, aName, aWord, "41200", "4120055"}, map[string]contracttest.Stored{
+		"code query":   {Value: tax.CodeQuery{CodiceFiscale: code()}, Decode: tax.OpCode.StoredRequest},
+		"code check":   {Value: tax.CodeCheck{State: tax.CodeUnclear, Text: contracts.NewPrivate(aWord), Register: "r", AsOf: at}, Decode: tax.OpCode.Response},
+		"VAT query":    {Value: tax.VATQuery{PartitaIVA: number(aNumber)}, Decode: tax.OpVAT.StoredRequest},
+		"unassigned":   {Value: tax.VAT{Register: "r", AsOf: at}, Decode: tax.OpVAT.Response},
+		"income query": {Value: tax.IncomeQuery{CodiceFiscale: code(), Year: 2025}, Decode: tax.OpIncome.StoredRequest},
+		"VAT": {Value: tax.VAT{
 			Assigned: true, Status: tax.VATSuspended, Name: contracts.NewPrivate(aName), Since: "2001-02-03", Ceased: "2020-01-01", Suspended: "2025-07-08",
 			Group: true, Member: &tax.Membership{Group: number(aGroup), Since: "2019-01-01"}, Register: "r", AsOf: at,
-		}, tax.OpVAT.Response},
-		"income": {tax.Income{
+		}, Decode: tax.OpVAT.Response},
+		"income": {Value: tax.Income{
 			Year: 2025, Income: tax.Euro(-4_120_055), Turnover: tax.Euro(0), Presented: "2026-06-30", Register: "r", AsOf: at,
-		}, tax.OpIncome.Response},
-		"income without amounts": {tax.Income{Year: 2025, Register: "r", AsOf: at}, tax.OpIncome.Response},
-	} {
-		raw, err := contracts.Encode(v.in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := v.decode(raw)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if again, err := contracts.Encode(back); err != nil || string(again) != string(raw) {
-			t.Errorf("%s came back changed", name)
-		}
-		if told := readable(v.in); told != "" {
-			t.Errorf("%s prints %s", name, told)
-		}
-	}
-}
-
-// readable says which of the secrets can be read in what careless programs print of a value.
-func readable(v any) string {
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{ReplaceAttr: contracts.MaskAttr})).Info("m", "v", v)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("m", "v", v)
-	for _, out := range []string{fmt.Sprintf("%v", v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), fmt.Sprintf("%s %q", v, v), log.String()} {
-		for _, secret := range []string{aCode, aNumber, aGroup, aName, aWord, "41200", "4120055"} {
-			if strings.Contains(out, secret) {
-				return secret
-			}
-		}
-	}
-	return ""
+		}, Decode: tax.OpIncome.Response},
+		"income without amounts": {Value: tax.Income{Year: 2025, Register: "r", AsOf: at}, Decode: tax.OpIncome.Response},
+	})
 }
 
 // Behind a pointer fmt prints with some verbs what it finds, and asks nobody.
@@ -188,14 +153,10 @@ func TestOperatingIsTheEmployersOwnNumberAndActive(t *testing.T) {
 	}
 }
 
-type runner func(*contracts.Call) (any, error)
-
-func (r runner) Run(_ context.Context, c *contracts.Call) (any, error) { return r(c) }
-
 func TestViaAsksThroughTheRunner(t *testing.T) {
 	t.Parallel()
 	var asked []string
-	r := tax.Via(runner(func(call *contracts.Call) (any, error) {
+	r := tax.Via(contracttest.RunnerFunc(func(_ context.Context, call *contracts.Call) (any, error) {
 		asked = append(asked, call.Op.Name)
 		switch call.Op {
 		case tax.OpCode.OpInfo:
