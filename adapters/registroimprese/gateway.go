@@ -190,7 +190,7 @@ func (g *Gateway) Represented(ctx context.Context, h company.Holder) (company.Po
 	default:
 		return fail(contracts.NotFound, nobody)
 	}
-	return company.Portfolio{Enterprises: all, Register: Register, AsOf: g.instant(l.At)}, nil
+	return company.Portfolio{Enterprises: all, Unreadable: unusable, Register: Register, AsOf: g.instant(l.At)}, nil
 }
 
 // ask sends a question. none is the register's own word, inside a 200, that it holds nothing; everything else that is no

@@ -318,8 +318,8 @@ func TestEntriesOfAListWithoutACode(t *testing.T) {
 		return represented(t, g, h)
 	}
 	p, err := list(`{"cfImpresa":"1"},null,{"cfImpresa":"` + code + `","denominazione":"X"},{"cfImpresa":"` + code + `"}`)
-	if err != nil || len(p.Enterprises) != 1 || p.Enterprises[0].Name.Reveal() != "X" {
-		t.Errorf("%d enterprises, %v, want the one that has a code, once", len(p.Enterprises), err)
+	if err != nil || len(p.Enterprises) != 1 || p.Enterprises[0].Name.Reveal() != "X" || p.Unreadable != 2 {
+		t.Errorf("%d enterprises and %d unreadable, %v, want the one that has a code, once, and that there are two more", len(p.Enterprises), p.Unreadable, err)
 	}
 	_, err = list(`{"cfImpresa":"1"},{"cfImpresa":null}`)
 	wantKind(t, err, contracts.Malformed) // the register does not say "none"

@@ -180,8 +180,11 @@ func (h Holder) LogValue() slog.Value { return contracts.LogText(h) }
 // A Portfolio is the enterprises that a person represents: at least one (none is NotFound, never an empty list).
 type Portfolio struct {
 	Enterprises []Represented `json:"enterprises"`
-	Register    string        `json:"register"`
-	AsOf        time.Time     `json:"as_of"`
+	// Unreadable counts those that the register listed without a code that can be read: an enterprise that is not among
+	// Enterprises may be one of them.
+	Unreadable int       `json:"unreadable,omitempty"`
+	Register   string    `json:"register"`
+	AsOf       time.Time `json:"as_of"`
 }
 
 // LogValue masks in logs.
