@@ -5,7 +5,25 @@ import (
 	"testing"
 
 	"raccordo/adapters/internal/wire"
+	"raccordo/contracts"
 )
+
+// What the strict reader of our own requests finds twice is found here too; here case does not matter.
+func FuzzTwice(f *testing.F) {
+	for _, seed := range []string{
+		`{"esito":true,"esito":false}`, `{"esito":true,"ESITO":false}`, `{"cf":"1","indirizzoLocalizzazione":{"via":"A","Via":"B"}}`,
+		`{"code":"WSPA_ERR_04","appName":"x"}`, `[{"a":1},{"a":2}]`, `{"a":`, ``, `null`, `{"":1,"":2}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var v any
+		err := contracts.UnmarshalStrict(body, &v)
+		if err != nil && strings.HasSuffix(err.Error(), "key stands twice") && !wire.Twice(body) {
+			t.Error("a name that stands twice was not seen")
+		}
+	})
+}
 
 func TestANameTwiceInOneObjectIsSeenInWhateverCase(t *testing.T) {
 	for body, want := range map[string]bool{
