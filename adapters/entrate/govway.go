@@ -63,7 +63,8 @@ var (
 	sendJSON   = http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}}
 )
 
-// post asks a question with the voucher of the caller's purpose. Only a 200 is a reply, and everything else an error.
+// post asks a question with the voucher of the caller's purpose. Only a 200 is a reply, and everything else an error. The
+// body is a code and nothing else: no digest of it may stand in the ledger, which is never erased.
 func (g *gateway) post(ctx context.Context, body []byte) (*wire.Response, error) {
 	purpose := contracts.CallerFrom(ctx).Purpose
 	if c := contracts.CallFrom(ctx); c != nil {
@@ -71,7 +72,7 @@ func (g *gateway) post(ctx context.Context, body []byte) (*wire.Response, error)
 	}
 	var used string // the credentials of the last attempt
 	resp, err := g.voucher.Do(ctx, g.wire, purpose, &wire.Request{
-		Method: http.MethodPost, Route: routeVerify, Path: "/verifica", Header: sendJSON, Body: body, RemoteID: remoteID,
+		Method: http.MethodPost, Route: routeVerify, Path: "/verifica", Header: sendJSON, Body: body, RemoteID: remoteID, Bare: true,
 		Authorize: func(_ context.Context, r *http.Request) error {
 			used = r.Header.Get("Authorization")
 			return nil

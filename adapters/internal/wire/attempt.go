@@ -172,12 +172,14 @@ func readBody(raw *http.Response, limit int64) ([]byte, error) {
 // undone by trying all identifiers.
 func (k *call) account(ctx context.Context, a *attempt, body []byte, at time.Time, took time.Duration) {
 	done := contracts.Attempt{At: at, Took: took, Sent: a.wrote.Load()}
-	if len(body) > 0 {
+	if len(body) > 0 && !k.req.Bare {
 		done.RequestSum = contracts.SumOf(body)
 	}
 	if a.resp != nil {
 		done.Status = strconv.Itoa(a.resp.Status)
-		done.ResponseSum = contracts.SumOf(a.resp.Body)
+		if !k.req.Bare {
+			done.ResponseSum = contracts.SumOf(a.resp.Body)
+		}
 		if k.req.RemoteID != "" {
 			done.RemoteID = Clip(a.resp.Header.Get(k.req.RemoteID))
 		}

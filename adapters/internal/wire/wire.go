@@ -36,6 +36,9 @@ type Request struct {
 	// Compose makes the body of one attempt, in Body's place: a signed message bears an id and an instant of its own, and
 	// what was really sent is what the attempt's sum is of. Its error ends the call, unsent.
 	Compose func(context.Context) ([]byte, error)
+	// Bare says that question and answer hold little but an identifier: their sums could be undone by trying all identifiers,
+	// and are not kept. What ties the attempt to the peer's records is then RemoteID.
+	Bare bool
 	// Authorize puts credentials on one attempt; it may change headers only. Its error ends the call, unsent.
 	Authorize func(context.Context, *http.Request) error
 	// Effect overrides the call's own: a login within a Once may be repeated. Zero: the call's.
