@@ -7,7 +7,7 @@
 // system; so a case asks only through a contracts.Runner and moves time only through Far and the harness.
 //
 // Who writes a suite takes from here the cases that are the same whatever is asked (Probe, NeverAnAnswer, SecrecyCase), and
-// proves that each of its cases can fail (Proof), on adapters in memory (Memory, Careless). Who tests a need's requests and
+// proves that each of its cases can fail (Proof), on adapters in memory (Mistaken). Who tests a need's requests and
 // answers holds them to being kept whole and printing nobody (StoredWhole). Who tests anything that is handed a clock or a
 // trail finds one here: Clock, Trail.
 package contracttest

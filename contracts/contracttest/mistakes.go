@@ -62,6 +62,11 @@ func (m *Memory) Call(ctx context.Context, op string, wrong func(mistake string)
 	return err
 }
 
+// Fails is this far side's word on a call, in the peer's own code.
+func (m *Memory) Fails(kind contracts.Kind, op *contracts.OpInfo, code string) *contracts.Error {
+	return &contracts.Error{Kind: kind, System: memorySystem, Operation: op.Name, Code: code}
+}
+
 // attempt is one exchange: what the far side makes of it.
 func (m *Memory) attempt(ctx context.Context, wrong func(string) bool) *contracts.Error {
 	fault := m.Exchange()

@@ -1,9 +1,7 @@
 package companytest_test
 
 import (
-	"strings"
 	"testing"
-	"time"
 
 	"raccordo/contracts"
 	"raccordo/contracts/company"
@@ -27,18 +25,14 @@ func enterprises(cfs ...string) (all []company.Represented) {
 }
 
 func harness(m mistake) companytest.Harness {
-	capture := contracttest.NewCapture()
-	r := &register{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger()}
-	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
+	r := &register{contracttest.NewMistaken(today, m)}
+	rig, _ := r.Harness(r)
 	byVAT := companytest.Story{Query: companytest.Query("", byNumber), Holds: firm(byNumber)}
 	unclear := companytest.Story{Query: companytest.Query(odd, ""), Untold: []company.Attribute{company.Standing}}
 	boxless := story(liquidation)
 	boxless.Holds.Domicile, boxless.Lacks = contracts.Address{}, []company.Attribute{company.Domicile}
 	return companytest.Harness{
-		Harness: contracttest.Harness{
-			Runner: contracttest.Careless{Runner: run, Far: r.Memory, Wrong: r.wrong}, Far: r, Capture: capture,
-			Faults: contracttest.AllFaults(), Patience: 2 * time.Second,
-		},
+		Harness:  rig,
 		Register: "MEMORY",
 		Knows:    []company.Attribute{company.Name, company.Standing, company.Form, company.Office, company.Domicile, company.Number},
 
@@ -161,15 +155,7 @@ func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 		Harness: contracttest.Harness{Runner: full.Runner}, Register: full.Register, Knows: full.Knows,
 		Active: full.Active, Speaks: full.Speaks, Several: full.Several,
 	}
-	absent := 0
-	for _, c := range companytest.Cases(h) {
-		if c.Absent != "" {
-			absent++
-		}
-	}
-	if absent < 20 {
-		t.Errorf("%d cases say that they do not apply, want those of every missing story", absent)
-	}
+	contracttest.WantAbsent(t, companytest.Cases(h), 20)
 	companytest.Run(t, h)
 }
 
@@ -180,11 +166,6 @@ func TestRoadsServeWhatTheyDeclare(t *testing.T) {
 		Harness: full.Harness, Register: full.Register, Speaks: full.Speaks,
 		Ops: []*contracts.OpInfo{company.OpRepresents.OpInfo},
 	}
-	for _, c := range companytest.Cases(h) {
-		other := strings.HasPrefix(c.Name, "find") || strings.HasPrefix(c.Name, "represented-")
-		if other && c.Absent == "" {
-			t.Errorf("%s applies to a road that does not serve it", c.Name)
-		}
-	}
+	contracttest.WantUnasked(t, companytest.Cases(h), "find", "represented-")
 	companytest.Run(t, h)
 }

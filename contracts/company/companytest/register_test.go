@@ -2,9 +2,7 @@ package companytest_test
 
 import (
 	"context"
-	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"raccordo/contracts"
@@ -30,16 +28,7 @@ const (
 
 // A register is an adapter and its far side in one, in memory. With no mistake it is right.
 type register struct {
-	*contracttest.Memory
-	mistake mistake
-	log     *slog.Logger
-	asked   atomic.Int64
-}
-
-func (r *register) wrong(m string) bool { return string(r.mistake) == m }
-
-func (r *register) exchange(ctx context.Context, op *contracts.OpInfo) error {
-	return r.Call(ctx, op.Name, r.wrong)
+	*contracttest.Mistaken[mistake]
 }
 
 func (r *register) Bindings() []contracts.Binding {
@@ -58,16 +47,10 @@ func (r *register) Bindings() []contracts.Binding {
 
 // covers: this register holds nobody whose code is that of a body.
 func (r *register) covers(c contracts.CodiceFiscale) error {
-	if c.Reveal() == abroad && !r.wrong("looks up everybody") {
+	if c.Reveal() == abroad && !r.Wrong("looks up everybody") {
 		return contracts.Errorf(contracts.NotFound, "the register holds no bodies")
 	}
 	return nil
-}
-
-func (r *register) Close() error { return nil }
-
-func fails(kind contracts.Kind, op *contracts.OpInfo, code string) error {
-	return &contracts.Error{Kind: kind, System: "memory", Operation: op.Name, Code: code}
 }
 
 // firm is what the register holds of one code; what is wrong is what the adapter makes of it.
@@ -92,26 +75,26 @@ var standings = map[string]company.Status{
 
 func (r *register) find(ctx context.Context, q company.Query) (company.Company, error) {
 	op, cf := company.OpFind.OpInfo, q.Subject.CodiceFiscale.Reveal()
-	if cf == unaskable && !r.wrong("unaskable is not found") {
-		return company.Company{}, fails(contracts.Invalid, op, "400")
+	if cf == unaskable && !r.Wrong("unaskable is not found") {
+		return company.Company{}, r.Fails(contracts.Invalid, op, "400")
 	}
-	if err := r.exchange(ctx, op); err != nil {
+	if err := r.Ask(ctx, op); err != nil {
 		return company.Company{}, err
 	}
-	if r.wrong("logs the subject") {
-		r.log.Info("find", "subject", cf)
+	if r.Wrong("logs the subject") {
+		r.Log.Info("find", "subject", cf)
 	}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	switch {
-	case cf == brokenFirm && !r.wrong("broken is not found"):
-		return company.Company{}, fails(contracts.Malformed, op, "")
-	case cf == none || cf == unaskable || cf == brokenFirm || cf == "" && r.wrong("forgets the partita iva"):
-		if r.wrong("none is an empty answer") {
+	case cf == brokenFirm && !r.Wrong("broken is not found"):
+		return company.Company{}, r.Fails(contracts.Malformed, op, "")
+	case cf == none || cf == unaskable || cf == brokenFirm || cf == "" && r.Wrong("forgets the partita iva"):
+		if r.Wrong("none is an empty answer") {
 			return company.Company{Register: "MEMORY", AsOf: r.Now()}, nil
 		}
-		return company.Company{}, fails(contracts.NotFound, op, "404")
-	case cf == ceased && r.wrong("ceased is not found"):
-		return company.Company{}, fails(contracts.NotFound, op, "404")
+		return company.Company{}, r.Fails(contracts.NotFound, op, "404")
+	case cf == ceased && r.Wrong("ceased is not found"):
+		return company.Company{}, r.Fails(contracts.NotFound, op, "404")
 	case cf == "":
 		cf = q.Subject.PartitaIVA.Reveal()
 	}
@@ -120,47 +103,47 @@ func (r *register) find(ctx context.Context, q company.Query) (company.Company, 
 
 // told is what the adapter makes of what the register holds.
 func (r *register) told(cf string, n int64) company.Company {
-	if r.wrong("mixes firms up") && n%7 == 0 {
+	if r.Wrong("mixes firms up") && n%7 == 0 {
 		cf = inactive
 	}
 	c := firm(cf)
 	c.AsOf = r.Now()
-	if st, ok := standings[cf]; ok && !r.wrong("everybody is active") {
+	if st, ok := standings[cf]; ok && !r.Wrong("everybody is active") {
 		c.Status = st
 	}
 	unknown := func(a company.Attribute) { c.Unknown = append(c.Unknown, a) }
 	if cf == odd {
-		if c.Status = ""; r.wrong("odd is ceased") {
+		if c.Status = ""; r.Wrong("odd is ceased") {
 			c.Status = company.Ceased
 		} else {
 			unknown(company.Standing)
 		}
 	}
 	if cf == liquidation { // the one without a domicile
-		if c.Domicile = (contracts.Address{}); r.wrong("none is unknown") {
+		if c.Domicile = (contracts.Address{}); r.Wrong("none is unknown") {
 			unknown(company.Domicile)
 		}
 	}
 	switch {
-	case r.wrong("finds a stranger"):
+	case r.Wrong("finds a stranger"):
 		c = firm(suspended)
 		c.AsOf = r.Now()
-	case r.wrong("everything is unknown"):
+	case r.Wrong("everything is unknown"):
 		c = company.Company{CodiceFiscale: c.CodiceFiscale, Register: c.Register, AsOf: c.AsOf, Unknown: company.Attributes()}
-	case r.wrong("forgets the street") && cf == byNumber:
+	case r.Wrong("forgets the street") && cf == byNumber:
 		c.Seat.Street = contracts.Private{}
-	case r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("tires of a question") && n%2 == 0:
 		c.Name = contracts.Private{}
 	}
 	if cf == seatless {
-		if c.Seat = (company.Seat{}); !r.wrong("null seat is none") {
+		if c.Seat = (company.Seat{}); !r.Wrong("null seat is none") {
 			unknown(company.Office)
 		}
 	}
-	if spoil := spoils[r.mistake]; spoil != nil {
+	if spoil := spoils[r.Mistake]; spoil != nil {
 		spoil(&c)
 	}
-	if spoil := malformations[r.mistake]; spoil != nil && cf == bare {
+	if spoil := malformations[r.Mistake]; spoil != nil && cf == bare {
 		spoil(&c)
 	}
 	return c
@@ -215,49 +198,49 @@ var yes = map[[2]string]bool{
 func (r *register) represents(ctx context.Context, m company.Mandate) (company.Representation, error) {
 	op := company.OpRepresents.OpInfo
 	person, firm := m.Person.Reveal(), m.Subject.CodiceFiscale.Reveal()
-	if firm == unaskable && !r.wrong("unaskable is not found") {
-		return company.Representation{}, fails(contracts.Invalid, op, "XX01")
+	if firm == unaskable && !r.Wrong("unaskable is not found") {
+		return company.Representation{}, r.Fails(contracts.Invalid, op, "XX01")
 	}
-	if err := r.exchange(ctx, op); err != nil {
-		if r.wrong("faults are no") {
+	if err := r.Ask(ctx, op); err != nil {
+		if r.Wrong("faults are no") {
 			return company.Representation{Represents: contracts.No, Register: "MEMORY", AsOf: r.Now()}, nil
 		}
 		return company.Representation{}, err
 	}
-	if r.wrong("logs the subject") {
-		r.log.Info("represents", "person", person)
+	if r.Wrong("logs the subject") {
+		r.Log.Info("represents", "person", person)
 	}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	out := company.Representation{Represents: contracts.FindingOf(yes[[2]string{person, firm}]), Register: "MEMORY", AsOf: r.Now()}
 	switch {
-	case firm == brokenFirm && !r.wrong("broken is not found"):
-		return out, fails(contracts.Unavailable, op, "500")
+	case firm == brokenFirm && !r.Wrong("broken is not found"):
+		return out, r.Fails(contracts.Unavailable, op, "500")
 	case person == nobody, firm == unaskable, firm == brokenFirm:
-		if !r.wrong("not held is no") {
-			return out, fails(contracts.NotFound, op, "WSPA_ERR_04")
+		if !r.Wrong("not held is no") {
+			return out, r.Fails(contracts.NotFound, op, "WSPA_ERR_04")
 		}
 	case person == cryptic:
 		out.Represents, out.Reason = contracts.CannotTell, "00"
-		if r.wrong("cannot tell is no") {
+		if r.Wrong("cannot tell is no") {
 			out.Represents, out.Reason = contracts.No, ""
 		}
-	case person == holding && r.wrong("knows no legal persons"):
+	case person == holding && r.Wrong("knows no legal persons"):
 		out.Represents = contracts.No
 	}
 	switch {
-	case r.wrong("everybody speaks"):
+	case r.Wrong("everybody speaks"):
 		out.Represents = contracts.Yes
-	case r.wrong("nobody speaks"), r.wrong("mixes firms up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("nobody speaks"), r.Wrong("mixes firms up") && n%7 == 0, r.Wrong("tires of a question") && n%2 == 0:
 		out.Represents = contracts.No
-	case r.wrong("no is not found") && out.Represents == contracts.No:
-		return out, fails(contracts.NotFound, op, "404")
-	case r.wrong("gives no reason"):
+	case r.Wrong("no is not found") && out.Represents == contracts.No:
+		return out, r.Fails(contracts.NotFound, op, "404")
+	case r.Wrong("gives no reason"):
 		out.Reason = ""
-	case r.wrong("gives a reason for a yes"):
+	case r.Wrong("gives a reason for a yes"):
 		out.Reason = "00"
-	case r.wrong("finding without an instant"):
+	case r.Wrong("finding without an instant"):
 		out.AsOf = time.Time{}
-	case r.wrong("finding vouched for by nobody"):
+	case r.Wrong("finding vouched for by nobody"):
 		out.Register = ""
 	}
 	return out, nil
@@ -267,34 +250,34 @@ var portfolios = map[string][]string{rossi: {active, inactive}, bianchi: {suspen
 
 func (r *register) represented(ctx context.Context, h company.Holder) (company.Portfolio, error) {
 	op := company.OpRepresented.OpInfo
-	if err := r.exchange(ctx, op); err != nil {
+	if err := r.Ask(ctx, op); err != nil {
 		return company.Portfolio{}, err
 	}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	firms := slices.Clone(portfolios[h.Person.Reveal()])
 	switch {
-	case r.wrong("leaves one out"):
+	case r.Wrong("leaves one out"):
 		firms = firms[:len(firms)/2]
-	case r.wrong("lists one twice") && len(firms) > 0:
+	case r.Wrong("lists one twice") && len(firms) > 0:
 		firms = append(firms[:len(firms)-1], firms[0])
-	case r.wrong("lists a firm of another"), r.wrong("mixes firms up") && n%7 == 0:
+	case r.Wrong("lists a firm of another"), r.Wrong("mixes firms up") && n%7 == 0:
 		firms = []string{liquidation}
-	case r.wrong("lists in any order") && n%2 == 0, r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("lists in any order") && n%2 == 0, r.Wrong("tires of a question") && n%2 == 0:
 		slices.Reverse(firms)
 	}
-	if len(firms) == 0 && !r.wrong("none is an empty list") {
-		return company.Portfolio{}, fails(contracts.NotFound, op, "404")
+	if len(firms) == 0 && !r.Wrong("none is an empty list") {
+		return company.Portfolio{}, r.Fails(contracts.NotFound, op, "404")
 	}
 	out := company.Portfolio{Register: "MEMORY", AsOf: r.Now()}
 	for _, cf := range firms {
 		out.Enterprises = append(out.Enterprises, company.Represented{CodiceFiscale: firm(cf).CodiceFiscale, Name: firm(cf).Name})
 	}
 	switch {
-	case r.wrong("portfolio without an instant"):
+	case r.Wrong("portfolio without an instant"):
 		out.AsOf = time.Time{}
-	case r.wrong("portfolio vouched for by nobody"):
+	case r.Wrong("portfolio vouched for by nobody"):
 		out.Register = ""
-	case r.wrong("one name for all") && len(out.Enterprises) > 1:
+	case r.Wrong("one name for all") && len(out.Enterprises) > 1:
 		out.Enterprises[1].Name = out.Enterprises[0].Name
 	}
 	return out, nil

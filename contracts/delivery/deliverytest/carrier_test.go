@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,9 +32,7 @@ type receipt struct {
 
 // A carrier is an adapter and its far side in one, in memory. With no mistake it is right.
 type carrier struct {
-	*contracttest.Memory
-	mistake mistake
-	log     *slog.Logger
+	*contracttest.Mistaken[mistake]
 
 	mu       sync.Mutex
 	receipts []receipt
@@ -44,13 +41,10 @@ type carrier struct {
 	kept     [][]byte
 }
 
-func (c *carrier) wrong(m mistake) bool { return c.mistake == m }
-
 func (c *carrier) Bindings() []contracts.Binding {
 	return []contracts.Binding{contracts.Bind(delivery.OpSend, c.send, contracts.OnEvent(delivery.OpSend, c.fold))}
 }
 
-func (c *carrier) Close() error         { return nil }
 func (c *carrier) Every() time.Duration { return time.Minute }
 
 // take is the far side's work: it accepts a message and plans its receipts.
@@ -131,24 +125,24 @@ func (c *carrier) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 	if err != nil {
 		return delivery.Dispatch{}, err
 	}
-	if c.wrong("logs the recipient") {
-		c.log.Info("send", "to", m.To[0].Address.Reveal())
+	if c.Wrong("logs the recipient") {
+		c.Log.Info("send", "to", m.To[0].Address.Reveal())
 	}
 	if err := hold.Depart(ctx); err != nil {
 		return delivery.Dispatch{}, fail(contracts.Canceled, "send: %w", err)
 	}
 	parts := 1
-	if c.wrong("ends at a lone dot") {
+	if c.Wrong("ends at a lone dot") {
 		parts += strings.Count(string(frozen), "\r\n.\r\n")
 	}
 	for range parts {
 		if err := c.wire(ctx, hold.ID(), m); err != nil {
 			switch {
-			case c.wrong("faults are not found"):
+			case c.Wrong("faults are not found"):
 				err.Kind = contracts.NotFound
-			case c.wrong("sends again in doubt") && err.Kind == contracts.Uncertain:
+			case c.Wrong("sends again in doubt") && err.Kind == contracts.Uncertain:
 				err.Kind = contracts.Unavailable
-			case c.wrong("a lost connection is a refusal") && err.Kind == contracts.Uncertain:
+			case c.Wrong("a lost connection is a refusal") && err.Kind == contracts.Uncertain:
 				err.Kind = contracts.Invalid
 			}
 			return delivery.Dispatch{}, err
@@ -161,7 +155,7 @@ func (c *carrier) send(ctx context.Context, m delivery.Message) (delivery.Dispat
 
 func (c *carrier) begin(ref string, m delivery.Message) delivery.Dispatch {
 	d := delivery.Dispatch{MessageID: "<" + ref + "@memory.test>"}
-	if c.wrong("one message-id for all") {
+	if c.Wrong("one message-id for all") {
 		d.MessageID = "<same@memory.test>"
 	}
 	for _, r := range m.To {
@@ -200,7 +194,7 @@ func (c *carrier) Feed(_ context.Context, from contracts.Cursor) ([]contracts.Ev
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.Now()
-	if c.wrong("takes silence for failure") {
+	if c.Wrong("takes silence for failure") {
 		for ref, at := range c.taken {
 			if now.Sub(at) > time.Hour {
 				c.receipts = append(c.receipts, receipt{Kind: "refused", Ident: "none", Reason: "TIMEOUT", ref: ref, at: now})
@@ -220,7 +214,7 @@ func (c *carrier) Feed(_ context.Context, from contracts.Cursor) ([]contracts.Ev
 			return nil, nil, err
 		}
 		e := contracts.Event{ID: fmt.Sprint("receipt-", n), Kind: "memory." + r.Kind, Ref: r.ref, At: r.at, Data: data}
-		if !c.wrong("keeps no proof") {
+		if !c.Wrong("keeps no proof") {
 			e.Proof = []contracts.Sum{contracts.SumOf(data)}
 		}
 		events = append(events, e)

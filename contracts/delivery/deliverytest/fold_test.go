@@ -25,14 +25,14 @@ func (c *carrier) fold(m delivery.Message, d delivery.Dispatch, e contracts.Even
 	}
 	key = contracts.SumOf([]byte(key)).String() // what is seen is printed, and must name nobody
 	if slices.Contains(d.Seen, key) {
-		if c.wrong("takes duplicates for news") {
+		if c.Wrong("takes duplicates for news") {
 			d.Flags = append(d.Flags, "DOUBLE_SUBMISSION")
 		}
 		return d, contracts.Move{}, nil
 	}
 	d.Seen = append(slices.Clone(d.Seen), key)
 	d.Recipients = slices.Clone(d.Recipients)
-	if r.Kind == "accepted" && !(c.wrong("drops an acceptance that comes second") && d.Final()) {
+	if r.Kind == "accepted" && !(c.Wrong("drops an acceptance that comes second") && d.Final()) {
 		d.AcceptedAt, d.IDs = e.At, append(slices.Clone(d.IDs), r.Ident)
 	}
 	for i := range d.Recipients {
@@ -44,7 +44,7 @@ func (c *carrier) fold(m delivery.Message, d delivery.Dispatch, e contracts.Even
 func (c *carrier) recipient(d *delivery.Dispatch, to *delivery.Delivery, r receipt, at time.Time) {
 	mine := to.Address.Equal(r.To)
 	set := func(s delivery.Status) {
-		if r.Reason != "" && !c.wrong("loses the reasons") {
+		if r.Reason != "" && !c.Wrong("loses the reasons") {
 			to.Reason = r.Reason
 		}
 		to.Status, to.At = s, at
@@ -54,27 +54,27 @@ func (c *carrier) recipient(d *delivery.Dispatch, to *delivery.Delivery, r recei
 		to.Status = delivery.Accepted
 		if r.Plain && mine {
 			to.Status = delivery.Uncertified
-			if c.wrong("takes ordinary mail for proof") {
+			if c.Wrong("takes ordinary mail for proof") {
 				set(delivery.Delivered)
 			}
 		}
 	case r.Kind == "refused":
 		set(delivery.NotAccepted)
-	case r.Kind == "delivered" && (mine && to.Status != delivery.Failure || c.wrong("one receipt for all")):
-		if c.wrong("wants acceptance first") && d.AcceptedAt.IsZero() {
+	case r.Kind == "delivered" && (mine && to.Status != delivery.Failure || c.Wrong("one receipt for all")):
+		if c.Wrong("wants acceptance first") && d.AcceptedAt.IsZero() {
 			return
 		}
-		if to.Status == delivery.TimedOut && !c.wrong("late is like any other") {
+		if to.Status == delivery.TimedOut && !c.Wrong("late is like any other") {
 			to.Flags = []string{"LATE"}
 		}
 		set(delivery.Delivered)
-	case r.Kind == "failed" && (mine || c.wrong("one failure fails all")):
+	case r.Kind == "failed" && (mine || c.Wrong("one failure fails all")):
 		set(delivery.Failure)
 	case r.Kind == "notice" && mine:
-		if !c.wrong("notices leave no trace") {
+		if !c.Wrong("notices leave no trace") {
 			d.LastNotice = at
 		}
-		if at.Sub(d.AcceptedAt) >= 20*time.Hour && !c.wrong("notices never end") {
+		if at.Sub(d.AcceptedAt) >= 20*time.Hour && !c.Wrong("notices never end") {
 			set(delivery.TimedOut)
 		} else {
 			to.Status = delivery.Delayed
@@ -84,7 +84,7 @@ func (c *carrier) recipient(d *delivery.Dispatch, to *delivery.Delivery, r recei
 
 func (c *carrier) move(d delivery.Dispatch) contracts.Move {
 	if !d.Final() {
-		if c.wrong("answers before delivery") {
+		if c.Wrong("answers before delivery") {
 			return contracts.Move{To: contracts.StateDone}
 		}
 		return contracts.Move{To: contracts.StateWaiting}
@@ -95,7 +95,7 @@ func (c *carrier) move(d delivery.Dispatch) contracts.Move {
 		}
 	}
 	kind := contracts.Conflict
-	if c.wrong("a refusal may be repeated") {
+	if c.Wrong("a refusal may be repeated") {
 		kind = contracts.Unavailable
 	}
 	return contracts.Move{To: contracts.StateFailed, Err: fail(kind, "send: nobody received it")}

@@ -2,9 +2,7 @@ package domiciletest_test
 
 import (
 	"context"
-	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"raccordo/contracts"
@@ -18,22 +16,12 @@ type mistake string
 
 // A register is an adapter and its far side in one, in memory. With no mistake it is right.
 type register struct {
-	*contracttest.Memory
-	mistake mistake
-	log     *slog.Logger
-
-	mu    sync.Mutex
-	asked int
+	*contracttest.Mistaken[mistake]
 }
-
-func (r *register) wrong(m string) bool { return string(r.mistake) == m }
-
-// exchange is a call over the wire with its repeats.
-func (r *register) exchange(ctx context.Context, op string) error { return r.Call(ctx, op, r.wrong) }
 
 func (r *register) Bindings() []contracts.Binding {
 	covers := contracts.Covers(domicile.OpLookup, func(q domicile.Query) error {
-		if q.Capacity == domicile.Enterprise && !r.wrong("looks up everybody") {
+		if q.Capacity == domicile.Enterprise && !r.Wrong("looks up everybody") {
 			return contracts.Errorf(contracts.NotFound, "lookup: the register holds no enterprises")
 		}
 		return nil
@@ -45,10 +33,8 @@ func (r *register) Bindings() []contracts.Binding {
 	}
 }
 
-func (r *register) Close() error { return nil }
-
 func (r *register) start(ctx context.Context, _ []domicile.Query) ([]byte, error) {
-	return []byte("1"), r.exchange(ctx, domicile.OpLookup.Name)
+	return []byte("1"), r.Ask(ctx, domicile.OpLookup.OpInfo)
 }
 
 func (r *register) collect(_ context.Context, _ []byte, qs []domicile.Query) ([]contracts.Result[domicile.Answer], error) {
@@ -57,76 +43,72 @@ func (r *register) collect(_ context.Context, _ []byte, qs []domicile.Query) ([]
 		a, err := r.answer(q)
 		out = append(out, contracts.Result[domicile.Answer]{Value: a, Err: err})
 	}
-	if r.wrong("list in another order") {
+	if r.Wrong("list in another order") {
 		slices.Reverse(out)
 	}
 	return out, nil
 }
 
 func (r *register) lookup(ctx context.Context, q domicile.Query) (domicile.Answer, error) {
-	if q == people.unaskable && !r.wrong("unaskable is not found") {
-		return domicile.Answer{}, &contracts.Error{Kind: contracts.Invalid, System: "memory", Operation: domicile.OpLookup.Name, Code: "400"}
+	if q == people.unaskable && !r.Wrong("unaskable is not found") {
+		return domicile.Answer{}, r.Fails(contracts.Invalid, domicile.OpLookup.OpInfo, "400")
 	}
-	if err := r.exchange(ctx, domicile.OpLookup.Name); err != nil {
+	if err := r.Ask(ctx, domicile.OpLookup.OpInfo); err != nil {
 		return domicile.Answer{}, err
 	}
-	if r.wrong("logs the subject") {
-		r.log.Info("lookup", "subject", q.Subject.CodiceFiscale.Reveal())
+	if r.Wrong("logs the subject") {
+		r.Log.Info("lookup", "subject", q.Subject.CodiceFiscale.Reveal())
 	}
 	return r.answer(q)
 }
 
 func (r *register) answer(q domicile.Query) (domicile.Answer, error) {
-	r.mu.Lock()
-	r.asked++
-	n := r.asked
-	r.mu.Unlock()
-	now := r.Now()
+	n, now := r.Nth(), r.Now()
 	held := slices.Clone(people.held[q.Subject.CodiceFiscale])
-	if r.wrong("mixes people up") && n%7 == 0 {
+	if r.Wrong("mixes people up") && n%7 == 0 {
 		held = slices.Clone(people.held[people.several.Subject.CodiceFiscale])
 	}
 	var in []contracts.DigitalDomicile
 	for _, d := range held {
-		if d.Role != "personal" && !r.wrong("any role will do") {
+		if d.Role != "personal" && !r.Wrong("any role will do") {
 			continue
 		}
-		if !d.Until.IsZero() && d.Until.Before(now) && !r.wrong("forgets that addresses cease") {
+		if !d.Until.IsZero() && d.Until.Before(now) && !r.Wrong("forgets that addresses cease") {
 			continue
 		}
-		if r.wrong("does not say until when") {
+		if r.Wrong("does not say until when") {
 			d.Until = time.Time{}
 		}
 		in = append(in, d)
 	}
-	if r.wrong("gives them in any order") {
+	if r.Wrong("gives them in any order") {
 		slices.Reverse(in)
 	}
-	if r.wrong("tires of a question") && n%2 == 0 {
+	if r.Wrong("tires of a question") && n%2 == 0 {
 		in = nil
 	}
-	if len(in) == 0 && !r.wrong("none is an empty answer") {
-		err := &contracts.Error{Kind: contracts.NotFound, System: "memory", Operation: domicile.OpLookup.Name, Code: "404"}
-		if r.wrong("errors name the subject") {
+	if len(in) == 0 && !r.Wrong("none is an empty answer") {
+		err := r.Fails(contracts.NotFound, domicile.OpLookup.OpInfo, "404")
+		if r.Wrong("errors name the subject") {
 			err.Err = contracts.Errorf(contracts.NotFound, "no entry for %s", q.Subject.CodiceFiscale.Reveal())
 		}
 		return domicile.Answer{}, err
 	}
-	if r.wrong("finds a stranger") {
+	if r.Wrong("finds a stranger") {
 		in = []contracts.DigitalDomicile{{Address: address("nessuno@pec.memory.test"), Register: "OTHER", Role: "personal"}}
 	}
 	return domicile.Answer{Domiciles: in, AsOf: now}, nil
 }
 
 func (r *register) verify(ctx context.Context, c domicile.Claim) (domicile.Verdict, error) {
-	if err := r.exchange(ctx, domicile.OpVerify.Name); err != nil {
-		if r.wrong("faults are confirmations") {
+	if err := r.Ask(ctx, domicile.OpVerify.OpInfo); err != nil {
+		if r.Wrong("faults are confirmations") {
 			return domicile.Verdict{Theirs: true, CheckedAt: r.Now()}, nil
 		}
 		return domicile.Verdict{}, err
 	}
 	at := c.At
-	if r.wrong("verifies today") {
+	if r.Wrong("verifies today") {
 		at = r.Now()
 	}
 	theirs := false
@@ -134,25 +116,21 @@ func (r *register) verify(ctx context.Context, c domicile.Claim) (domicile.Verdi
 		theirs = theirs || d.Address.Equal(c.Address) && !at.Before(d.Since) && (d.Until.IsZero() || !at.After(d.Until))
 	}
 	switch {
-	case r.wrong("denies everything"):
+	case r.Wrong("denies everything"):
 		theirs = false
-	case r.wrong("confirms everything"):
+	case r.Wrong("confirms everything"):
 		theirs = true
-	case !theirs && r.wrong("false is not found"):
-		return domicile.Verdict{}, &contracts.Error{Kind: contracts.NotFound, System: "memory", Operation: domicile.OpVerify.Name}
+	case !theirs && r.Wrong("false is not found"):
+		return domicile.Verdict{}, r.Fails(contracts.NotFound, domicile.OpVerify.OpInfo, "")
 	}
 	return domicile.Verdict{Theirs: theirs, CheckedAt: r.Now()}, nil
 }
 
 func harness(m mistake) domiciletest.Harness {
-	capture := contracttest.NewCapture()
-	r := &register{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger()}
-	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
+	r := &register{contracttest.NewMistaken(today, m)}
+	rig, run := r.Harness(r)
 	return domiciletest.Harness{
-		Harness: contracttest.Harness{
-			Runner: contracttest.Careless{Runner: run, Far: r.Memory, Wrong: r.wrong}, Far: r, Capture: capture,
-			Faults: contracttest.AllFaults(), Patience: 2 * time.Second,
-		},
+		Harness:  rig,
 		Register: "MEMORY",
 		Found:    domiciletest.Story{Query: people.found, Addresses: []contracts.Address{address("uno@pec.memory.test")}},
 		None:     people.none,

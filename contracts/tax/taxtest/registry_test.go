@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"raccordo/contracts"
@@ -33,16 +31,7 @@ const (
 
 // A registry is an adapter and its far side in one, in memory. With no mistake it is right.
 type registry struct {
-	*contracttest.Memory
-	mistake mistake
-	log     *slog.Logger
-	asked   atomic.Int64
-}
-
-func (r *registry) wrong(m string) bool { return string(r.mistake) == m }
-
-func (r *registry) exchange(ctx context.Context, op *contracts.OpInfo) error {
-	return r.Call(ctx, op.Name, r.wrong)
+	*contracttest.Mistaken[mistake]
 }
 
 func (r *registry) Bindings() []contracts.Binding {
@@ -53,54 +42,48 @@ func (r *registry) Bindings() []contracts.Binding {
 	}
 }
 
-func (r *registry) Close() error { return nil }
-
-func fails(kind contracts.Kind, op *contracts.OpInfo, code string) error {
-	return &contracts.Error{Kind: kind, System: "memory", Operation: op.Name, Code: code}
-}
-
 var states = map[string]tax.CodeState{
 	valid: tax.CodeValid, replaced: tax.CodeValidSuperseded, superseded: tax.CodeSuperseded, invalid: tax.CodeInvalid, unclear: tax.CodeUnclear,
 }
 
 func (r *registry) code(ctx context.Context, q tax.CodeQuery) (tax.CodeCheck, error) {
 	op, cf := tax.OpCode.OpInfo, q.CodiceFiscale.Reveal()
-	if cf == unaskableCode && !r.wrong("unaskable is an answer") {
-		return tax.CodeCheck{}, fails(contracts.Invalid, op, "400")
+	if cf == unaskableCode && !r.Wrong("unaskable is an answer") {
+		return tax.CodeCheck{}, r.Fails(contracts.Invalid, op, "400")
 	}
-	if err := r.exchange(ctx, op); err != nil {
-		if r.wrong("faults are invalid codes") {
+	if err := r.Ask(ctx, op); err != nil {
+		if r.Wrong("faults are invalid codes") {
 			return tax.CodeCheck{State: tax.CodeInvalid, Register: "MEMORY", AsOf: r.Now()}, nil
 		}
 		return tax.CodeCheck{}, err
 	}
-	if r.wrong("logs the subject") {
-		r.log.Info("code", "subject", cf)
+	if r.Wrong("logs the subject") {
+		r.Log.Info("code", "subject", cf)
 	}
-	if cf == brokenCode && !r.wrong("broken is an answer") {
-		return tax.CodeCheck{}, fails(contracts.Unavailable, op, "500")
+	if cf == brokenCode && !r.Wrong("broken is an answer") {
+		return tax.CodeCheck{}, r.Fails(contracts.Unavailable, op, "500")
 	}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	out := tax.CodeCheck{State: states[cf], Register: "MEMORY", AsOf: r.Now()}
 	if out.State == tax.CodeUnclear {
 		out.Text = contracts.NewPrivate("Codice fiscale sospeso in attesa di verifica")
 	}
 	switch {
-	case r.wrong("goes by the flag alone") && out.State == tax.CodeValidSuperseded:
+	case r.Wrong("goes by the flag alone") && out.State == tax.CodeValidSuperseded:
 		out.State = tax.CodeValid
-	case r.wrong("goes by the flag alone") && (out.State == tax.CodeSuperseded || out.State == tax.CodeUnclear):
+	case r.Wrong("goes by the flag alone") && (out.State == tax.CodeSuperseded || out.State == tax.CodeUnclear):
 		out.State, out.Text = tax.CodeInvalid, contracts.Private{}
-	case r.wrong("everything is invalid"), r.wrong("mixes subjects up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("everything is invalid"), r.Wrong("mixes subjects up") && n%7 == 0, r.Wrong("tires of a question") && n%2 == 0:
 		out.State, out.Text = tax.CodeInvalid, contracts.Private{}
-	case r.wrong("invalid is not found") && out.State == tax.CodeInvalid:
-		return out, fails(contracts.NotFound, op, "")
-	case r.wrong("forgets the words"):
+	case r.Wrong("invalid is not found") && out.State == tax.CodeInvalid:
+		return out, r.Fails(contracts.NotFound, op, "")
+	case r.Wrong("forgets the words"):
 		out.Text = contracts.Private{}
-	case r.wrong("repeats the words"):
+	case r.Wrong("repeats the words"):
 		out.Text = contracts.NewPrivate("Codice fiscale valido")
-	case r.wrong("does not say when"):
+	case r.Wrong("does not say when"):
 		out.AsOf = time.Time{}
-	case r.wrong("does not say who vouches"):
+	case r.Wrong("does not say who vouches"):
 		out.Register = ""
 	}
 	return out, nil
@@ -132,42 +115,42 @@ func number(p string) tax.VAT {
 
 func (r *registry) vat(ctx context.Context, q tax.VATQuery) (tax.VAT, error) {
 	op, p := tax.OpVAT.OpInfo, q.PartitaIVA.Reveal()
-	if p == unaskableVAT && !r.wrong("unaskable is an answer") {
-		return tax.VAT{}, fails(contracts.Invalid, op, "400")
+	if p == unaskableVAT && !r.Wrong("unaskable is an answer") {
+		return tax.VAT{}, r.Fails(contracts.Invalid, op, "400")
 	}
-	if err := r.exchange(ctx, op); err != nil {
-		if r.wrong("faults are invalid codes") {
+	if err := r.Ask(ctx, op); err != nil {
+		if r.Wrong("faults are invalid codes") {
 			return tax.VAT{Register: "MEMORY", AsOf: r.Now()}, nil
 		}
 		return tax.VAT{}, err
 	}
-	if p == brokenVAT && !r.wrong("broken is an answer") {
-		return tax.VAT{}, fails(contracts.Malformed, op, "")
+	if p == brokenVAT && !r.Wrong("broken is an answer") {
+		return tax.VAT{}, r.Fails(contracts.Malformed, op, "")
 	}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	v := number(p)
 	switch {
-	case r.wrong("assigned is active") && v.Assigned:
+	case r.Wrong("assigned is active") && v.Assigned:
 		v.Status, v.Ceased, v.Suspended = tax.VATActive, "", ""
-	case r.wrong("unassigned is not found") && !v.Assigned:
-		return v, fails(contracts.NotFound, op, "")
-	case r.wrong("overlooks groups"):
+	case r.Wrong("unassigned is not found") && !v.Assigned:
+		return v, r.Fails(contracts.NotFound, op, "")
+	case r.Wrong("overlooks groups"):
 		v.Group, v.Member = false, nil
-	case r.wrong("tells days beyond all time") && v.Since == "":
+	case r.Wrong("tells days beyond all time") && v.Since == "":
 		v.Since = "1001-01-01"
-	case r.wrong("odd is ceased") && p == odd:
+	case r.Wrong("odd is ceased") && p == odd:
 		v.Status = tax.VATCeased
-	case r.wrong("forgets the name"), r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("forgets the name"), r.Wrong("tires of a question") && n%2 == 0:
 		v.Name = contracts.Private{}
-	case r.wrong("mixes subjects up") && n%7 == 0:
+	case r.Wrong("mixes subjects up") && n%7 == 0:
 		v = number(ceased)
-	case r.wrong("everything is unassigned"):
+	case r.Wrong("everything is unassigned"):
 		v = number(unassigned)
-	case r.wrong("forgets the day") && p == plain:
+	case r.Wrong("forgets the day") && p == plain:
 		v.Since = "2001-01-01"
 	}
 	v.AsOf = r.Now()
-	if spoil := spoils[r.mistake]; spoil.vat != nil {
+	if spoil := spoils[r.Mistake]; spoil.vat != nil {
 		spoil.vat(&v)
 	}
 	return v, nil
@@ -236,7 +219,7 @@ func declaration(cf string, year int) tax.Income {
 }
 
 func (r *registry) start(ctx context.Context, qs []tax.IncomeQuery) ([]byte, error) {
-	if err := r.exchange(ctx, tax.OpIncome.OpInfo); err != nil {
+	if err := r.Ask(ctx, tax.OpIncome.OpInfo); err != nil {
 		return nil, err
 	}
 	return json.Marshal(r.Now().Add(12 * time.Hour))
@@ -246,73 +229,73 @@ func (r *registry) collect(ctx context.Context, handle []byte, qs []tax.IncomeQu
 	op := tax.OpIncome.OpInfo
 	var ready time.Time
 	if err := json.Unmarshal(handle, &ready); err != nil {
-		return nil, fails(contracts.Internal, op, "")
+		return nil, r.Fails(contracts.Internal, op, "")
 	}
 	if wait := ready.Sub(r.Now()); wait > 0 {
 		return nil, &contracts.Error{Kind: contracts.Pending, System: "memory", Operation: op.Name, After: wait, Ticket: "lot"}
 	}
-	if err := r.exchange(ctx, op); err != nil {
+	if err := r.Ask(ctx, op); err != nil {
 		return nil, err
 	}
-	if r.wrong("answers one at most") && len(qs) > 1 {
-		return nil, fails(contracts.Malformed, op, "")
+	if r.Wrong("answers one at most") && len(qs) > 1 {
+		return nil, r.Fails(contracts.Malformed, op, "")
 	}
 	out := make([]contracts.Result[tax.Income], len(qs))
 	for i, q := range qs {
 		out[i].Value, out[i].Err = r.declared(q)
 	}
 	switch {
-	case r.wrong("answers in its own order") && len(out) > 1:
+	case r.Wrong("answers in its own order") && len(out) > 1:
 		slices.SortFunc(out, func(a, b contracts.Result[tax.Income]) int { return a.Value.Year - b.Value.Year })
 		slices.Reverse(out)
-	case r.wrong("swaps two") && len(out) > 1:
+	case r.Wrong("swaps two") && len(out) > 1:
 		out[0], out[1] = out[1], out[0]
-	case r.wrong("one wrong code spoils the list") && len(out) > 1:
+	case r.Wrong("one wrong code spoils the list") && len(out) > 1:
 		for i := range out {
-			out[i] = contracts.Result[tax.Income]{Err: fails(contracts.Invalid, op, "02")}
+			out[i] = contracts.Result[tax.Income]{Err: r.Fails(contracts.Invalid, op, "02")}
 		}
-	case r.wrong("a list of one is none") && len(out) == 1:
-		out[0] = contracts.Result[tax.Income]{Err: fails(contracts.NotFound, op, "")}
+	case r.Wrong("a list of one is none") && len(out) == 1:
+		out[0] = contracts.Result[tax.Income]{Err: r.Fails(contracts.NotFound, op, "")}
 	}
 	return out, nil
 }
 
 func (r *registry) declared(q tax.IncomeQuery) (tax.Income, error) {
 	op, cf, none := tax.OpIncome.OpInfo, q.CodiceFiscale.Reveal(), tax.Income{}
-	n := r.asked.Add(1)
+	n := r.Nth()
 	switch {
-	case cf == wrong && !r.wrong("unaskable is an answer"):
-		return none, fails(contracts.Invalid, op, "XX01")
-	case cf == brokenIncome && !r.wrong("broken is an answer"):
-		return none, fails(contracts.Unavailable, op, "XX03")
+	case cf == wrong && !r.Wrong("unaskable is an answer"):
+		return none, r.Fails(contracts.Invalid, op, "XX01")
+	case cf == brokenIncome && !r.Wrong("broken is an answer"):
+		return none, r.Fails(contracts.Unavailable, op, "XX03")
 	case cf == noneDeclared, cf == wrong, cf == brokenIncome:
-		if !r.wrong("none declared is zero") {
-			return none, fails(contracts.NotFound, op, "XX05")
+		if !r.Wrong("none declared is zero") {
+			return none, r.Fails(contracts.NotFound, op, "XX05")
 		}
 		return tax.Income{Year: q.Year, Income: tax.Euro(0), Register: "MEMORY", AsOf: r.Now()}, nil
 	}
 	out := declaration(cf, q.Year)
 	out.AsOf = r.Now()
 	switch {
-	case r.wrong("any year will do"):
+	case r.Wrong("any year will do"):
 		out = declaration(cf, 2025)
 		out.Year, out.AsOf = q.Year, r.Now()
-	case r.wrong("another's income"), r.wrong("mixes subjects up") && n%7 == 0, r.wrong("tires of a question") && n%2 == 0:
+	case r.Wrong("another's income"), r.Wrong("mixes subjects up") && n%7 == 0, r.Wrong("tires of a question") && n%2 == 0:
 		out.Income = tax.Euro(1_234_567)
-	case r.wrong("zero is nothing") && out.Income == tax.Euro(0):
+	case r.Wrong("zero is nothing") && out.Income == tax.Euro(0):
 		out.Income = tax.Money{}
-	case r.wrong("loses the sign"):
+	case r.Wrong("loses the sign"):
 		if cents, _ := out.Income.Cents(); cents < 0 {
 			out.Income = tax.Euro(-cents)
 		}
-	case r.wrong("no turnover is zero") && out.Turnover.IsZero():
+	case r.Wrong("no turnover is zero") && out.Turnover.IsZero():
 		out.Turnover = tax.Euro(0)
-	case r.wrong("forgets the day") && out.Presented == "":
+	case r.Wrong("forgets the day") && out.Presented == "":
 		out.Presented = "9999-12-31"
-	case r.wrong("shows the amount"):
-		r.log.Info(fmt.Sprintf("income %s", contracttest.Sure(out.Income.MarshalText())))
+	case r.Wrong("shows the amount"):
+		r.Log.Info(fmt.Sprintf("income %s", contracttest.Sure(out.Income.MarshalText())))
 	}
-	if spoil := spoils[r.mistake]; spoil.income != nil {
+	if spoil := spoils[r.Mistake]; spoil.income != nil {
 		spoil.income(&out)
 	}
 	return out, nil

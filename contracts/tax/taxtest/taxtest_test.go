@@ -2,9 +2,7 @@ package taxtest_test
 
 import (
 	"context"
-	"strings"
 	"testing"
-	"time"
 
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
@@ -21,14 +19,11 @@ func incomeStory(cf string, year int) taxtest.IncomeStory {
 }
 
 func harness(m mistake) taxtest.Harness {
-	capture := contracttest.NewCapture()
-	r := &registry{Memory: contracttest.NewMemory(contracttest.NewClock(today)), mistake: m, log: capture.Logger()}
-	run := contracttest.Direct(r, r.Clock, contracttest.Advancing(r.Advance))
+	r := &registry{contracttest.NewMistaken(today, m)}
+	rig, run := r.Harness(r)
+	rig.Ticketed = true
 	return taxtest.Harness{
-		Harness: contracttest.Harness{
-			Runner: contracttest.Careless{Runner: run, Far: r.Memory, Wrong: r.wrong}, Far: r, Capture: capture,
-			Faults: contracttest.AllFaults(), Patience: 2 * time.Second, Ticketed: true,
-		},
+		Harness:  rig,
 		Register: "MEMORY",
 
 		Valid: taxtest.Code(valid), ValidSuperseded: taxtest.Code(replaced), Superseded: taxtest.Code(superseded),
@@ -143,15 +138,7 @@ func TestStoriesThatAreMissingAreDeclared(t *testing.T) {
 		Harness: contracttest.Harness{Runner: full.Runner}, Register: full.Register,
 		Valid: full.Valid, Active: full.Active, Declared: full.Declared,
 	}
-	absent := 0
-	for _, c := range taxtest.Cases(h) {
-		if c.Absent != "" {
-			absent++
-		}
-	}
-	if absent < 20 {
-		t.Errorf("%d cases say that they do not apply, want those of every missing story", absent)
-	}
+	contracttest.WantAbsent(t, taxtest.Cases(h), 20)
 	taxtest.Run(t, h)
 }
 
@@ -162,11 +149,6 @@ func TestSectionsServeWhatTheyDeclare(t *testing.T) {
 		Harness: full.Harness, Register: full.Register, Active: full.Active,
 		Ops: []*contracts.OpInfo{tax.OpVAT.OpInfo},
 	}
-	for _, c := range taxtest.Cases(h) {
-		other := strings.HasPrefix(c.Name, "code") || strings.HasPrefix(c.Name, "income")
-		if other && c.Absent == "" {
-			t.Errorf("%s applies where it is not served", c.Name)
-		}
-	}
+	contracttest.WantUnasked(t, taxtest.Cases(h), "code", "income")
 	taxtest.Run(t, h)
 }
