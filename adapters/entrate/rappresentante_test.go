@@ -362,7 +362,7 @@ func TestARefusedAssertionIsMadeAnewOnce(t *testing.T) {
 
 // Between signing and answer a machine can be suspended, or its clock set: what is said of an assertion that has ended in
 // the meantime says nothing of who may ask.
-func TestARefusalAfterTheAssertionsEndMayBeAskedAgain(t *testing.T) {
+func TestARefusalAfterTheAssertionsEndIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	for took, want := range map[time.Duration]contracts.Kind{
 		leastLife - early - time.Second: contracts.Denied, leastLife - early: contracts.Unavailable, time.Hour: contracts.Unavailable,
@@ -380,6 +380,23 @@ func TestARefusalAfterTheAssertionsEndMayBeAskedAgain(t *testing.T) {
 		answer(`<richiediRedditiResp xmlns="` + nsRedditi + `"><dettaglioEsito>XX04</dettaglioEsito><codiceRitorno>01</codiceRitorno></richiediRedditiResp>`)
 		_, err = startIncomes(t.Context(), a, "lot-1", taxtest.Income("12345678903", 2024))
 		wantKind(t, err, want)
+		if want == contracts.Denied {
+			continue
+		}
+		answer("<checkValidityRappresentanteResp " + nsCheck + "><dettaglioEsito>XX04</dettaglioEsito><codiceRitorno>01</codiceRitorno></checkValidityRappresentanteResp>")
+		refuse, refused := far.says, false
+		far.says = func(w http.ResponseWriter) {
+			if refused {
+				w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+				_, _ = io.WriteString(w, enveloped("<checkValidityRappresentanteResp "+nsCheck+"><valido>true</valido><dettaglioEsito>XX00</dettaglioEsito><codiceRitorno>00</codiceRitorno></checkValidityRappresentanteResp>"))
+				return
+			}
+			refused = true
+			refuse(w)
+		}
+		if got, err := do(t.Context(), a, company.OpRepresents, companytest.Mandate("RSSMRA85T10A562S", "80012345676", "")); err != nil || got.Represents != contracts.Yes {
+			t.Errorf("with a new assertion: %+v, %v", got, err)
+		}
 	}
 }
 

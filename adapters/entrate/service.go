@@ -51,33 +51,35 @@ func mutual(http *wire.Config, path string) error {
 
 var errEnded = errors.New("refused, and the assertion had ended when the refusal came: was this machine suspended, or its clock set?")
 
-// ask carries out an operation, and judges its answer. A 401 is answered with a new assertion, once, as the largest public
-// client does. A refusal that comes when the assertion has ended says nothing: it may be asked again. A reply that keeps the
-// rules of SOAP and yet is no answer is an alarm; pages of gateways, noise and time-outs are not.
+// ask carries out an operation, and judges its answer. It is asked once more, with a new assertion, where the first was
+// refused with 401, as the largest public client does, and where it had ended when its refusal came, which then says
+// nothing. A reply that keeps the rules of SOAP and yet is no answer is an alarm; pages of gateways, noise and time-outs
+// are not.
 func ask[Resp any](ctx context.Context, s *service, op soap.Operation, req any, judge func(*Resp) *contracts.Error) (*Resp, error) {
 	op.RemoteID = remoteID
-	made := s.env.Clock.Now()
-	answer, reply, err := soap.Call[Resp](ctx, s.soap, op, req)
-	if err != nil && reply != nil && reply.Status == http.StatusUnauthorized {
-		made = s.env.Clock.Now()
-		answer, reply, err = soap.Call[Resp](ctx, s.soap, op, req)
-	}
-	if err == nil {
-		e := judge(answer)
-		if e == nil {
-			return answer, nil
+	for last := false; ; last = true {
+		made := s.env.Clock.Now()
+		answer, reply, err := soap.Call[Resp](ctx, s.soap, op, req)
+		if err == nil {
+			e := judge(answer)
+			if e == nil {
+				return answer, nil
+			}
+			e.Err = fmt.Errorf("%s: %w", op.Route, e.Err)
+			err = e
 		}
-		e.Err = fmt.Errorf("%s: %w", op.Route, e.Err)
-		err = e
+		e := *contracts.AsError(err)
+		ended := e.Kind == contracts.Denied && s.env.Clock.Now().Sub(made) >= s.life
+		switch {
+		case !last && (ended || reply != nil && reply.Status == http.StatusUnauthorized):
+			continue
+		case ended:
+			e.Kind, e.Err = contracts.Unavailable, fmt.Errorf("%s: %w", op.Route, errEnded)
+		case e.Kind == contracts.Malformed && reply != nil && reply.Envelope != nil:
+			s.alarm(ctx, &e)
+		}
+		return nil, s.fail(ctx, &e)
 	}
-	e := *contracts.AsError(err)
-	switch {
-	case e.Kind == contracts.Denied && s.env.Clock.Now().Sub(made) >= s.life:
-		e.Kind, e.Err = contracts.Unavailable, fmt.Errorf("%s: %w", op.Route, errEnded)
-	case e.Kind == contracts.Malformed && reply != nil && reply.Envelope != nil:
-		s.alarm(ctx, &e)
-	}
-	return nil, s.fail(ctx, &e)
 }
 
 // alarm tells an operator that an answer was not understood: the service's contract has changed, or something stands in
