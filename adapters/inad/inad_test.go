@@ -2,12 +2,12 @@ package inad
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"raccordo/adapters/internal/cost"
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
 	"raccordo/contracts/domicile"
@@ -16,10 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(playServer) != "" {
-		playAsServer()
-		return
-	}
+	cost.Play(farSide())
 	goleak.VerifyTestMain(m)
 }
 

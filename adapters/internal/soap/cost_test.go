@@ -1,7 +1,6 @@
 package soap
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -19,52 +18,29 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"raccordo/adapters/internal/cost"
 	"raccordo/adapters/internal/wire"
 	"raccordo/contracts"
 )
 
-// What the wrapper costs on top of the plainest client that could do the same exchange. The far side runs in another
-// process, over TLS, so that only the client's own work is counted.
-
-const playServer = "RACCORDO_PLAY_SERVER"
-
-// playAsServer answers as the tax agency's gateway does, until its standard input ends.
-func playAsServer() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	chain, err := tls.X509KeyPair([]byte(os.Getenv(playServer)), []byte(os.Getenv(playServer+"_KEY")))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+// farSide answers as the tax agency's gateway does.
+func farSide() http.Handler {
 	answer := []byte(`<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="` + NSEnvelope + `"><soapenv:Header/><soapenv:Body>` +
 		`<told xmlns="urn:example:thing"><valid>true</valid><note>XX00</note></told></soapenv:Body></soapenv:Envelope>`)
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "text/xml; charset=UTF-8")
 		_, _ = w.Write(answer)
-	})}
-	go func() {
-		_ = s.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}))
-	}()
-	fmt.Println("https://" + l.Addr().String())
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	_ = s.Close()
+	})
 }
 
-// elsewhere starts the far side in another process and gives its address and the file of its certificate.
+// elsewhere starts the far side and gives its address and the file of its certificate.
 func elsewhere(t testing.TB) (base, ca string) {
 	t.Helper()
 	p := newParty(t, p256(t), func(c *x509.Certificate) {
@@ -72,40 +48,15 @@ func elsewhere(t testing.TB) (base, ca string) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign
 		c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	}, nil)
-	key, err1 := x509.MarshalPKCS8PrivateKey(p.key)
-	self, err2 := os.Executable()
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
 	ca = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, cert, 0o600); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), playServer+"="+string(cert),
-		playServer+"_KEY="+string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-	cmd.Stderr = os.Stderr
-	in, err1 := cmd.StdinPipe()
-	out, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the far side: %v", err)
-		}
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(line), ca
+	return cost.Elsewhere(t, &tls.Certificate{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}), ca
 }
 
 // plain is the exchange as anybody would write it: two structs, a template for the signature, nothing else.
-func plain(t testing.TB, base, ca string, sign *party) (once func(ctx context.Context) error) {
+func plain(t testing.TB, base, ca string, sign *party) cost.Exchange {
 	t.Helper()
 	roots := x509.NewCertPool()
 	text, err := os.ReadFile(ca)
@@ -198,7 +149,7 @@ func plainSigned(p *party, question *ask) ([]byte, error) {
 }
 
 // through is the exchange through the wrapper, as an adapter calls it.
-func through(t testing.TB, base, ca string, sign *party) func(ctx context.Context) error {
+func through(t testing.TB, base, ca string, sign *party) cost.Exchange {
 	t.Helper()
 	opt := Options{Wire: dial(t, base, func(c *wire.Config) { c.CA = ca })}
 	if sign != nil {
@@ -219,89 +170,23 @@ func through(t testing.TB, base, ca string, sign *party) func(ctx context.Contex
 	}
 }
 
-// A cost is what some rounds took of this process.
-type cost struct {
-	cpu    time.Duration
-	allocs uint64
-}
-
-func spend(tb testing.TB, n int, once func(context.Context) error) cost {
-	tb.Helper()
-	ctx := with(context.Background(), contracts.Read)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := cpu(tb)
-	for range n {
-		if err := once(ctx); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	used := cpu(tb) - start
-	runtime.ReadMemStats(&after)
-	return cost{used, after.Mallocs - before.Mallocs}
-}
-
-func cpu(tb testing.TB) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// BenchmarkCall compares the two in turns, and reports ratios: at most 1.3 in CPU unsigned, at most 1.2 with RSA.
+// BenchmarkCall compares the wrapper with the plain exchange: at most 1.3 in CPU unsigned, at most 1.2 with RSA.
 func BenchmarkCall(b *testing.B) {
 	for _, tc := range []struct {
 		name string
-		sign bool
+		sign *party
 		turn int
-	}{{"unsigned", false, 400}, {"rsa", true, 100}} {
+	}{{"unsigned", nil, 400}, {"rsa", newParty(b, rsaKey(), nil, nil), 100}} {
 		b.Run(tc.name, func(b *testing.B) {
 			base, ca := elsewhere(b)
-			var sign *party
-			if tc.sign {
-				sign = newParty(b, rsaKey(), nil, nil)
-			}
-			ours, theirs := through(b, base, ca, sign), plain(b, base, ca, sign)
-			spend(b, tc.turn, ours)
-			spend(b, tc.turn, theirs)
-			var a, p cost
-			for b.Loop() {
-				for _, x := range []struct {
-					sum  *cost
-					once func(context.Context) error
-				}{{&a, ours}, {&p, theirs}} {
-					c := spend(b, tc.turn, x.once)
-					x.sum.cpu += c.cpu
-					x.sum.allocs += c.allocs
-				}
-			}
-			calls := float64(b.N * tc.turn)
-			b.ReportMetric(float64(a.cpu)/float64(p.cpu), "cpu-ratio")
-			b.ReportMetric(float64(a.allocs)/float64(p.allocs), "alloc-ratio")
-			b.ReportMetric(float64(a.cpu.Microseconds())/calls, "cpu-µs/call")
-			b.ReportMetric(float64(p.cpu.Microseconds())/calls, "plain-cpu-µs/call")
-			b.ReportMetric(float64(a.allocs)/calls, "allocs/call")
-			b.ReportMetric(float64(p.allocs)/calls, "plain-allocs/call")
-			b.ReportMetric(0, "ns/op") // a turn of both, and nobody's business
+			cost.Compare(with(context.Background(), contracts.Read), b, tc.turn, "call", through(b, base, ca, tc.sign), plain(b, base, ca, tc.sign))
 		})
 	}
 }
 
-// Allocations do not depend on the machine, so that their limit is a test.
 func TestACallAllocatesLittleMoreThanThePlainExchange(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates too")
-	}
 	base, ca := elsewhere(t)
-	wrapped, direct := through(t, base, ca, nil), plain(t, base, ca, nil)
-	const n = 200
-	spend(t, n, wrapped)
-	spend(t, n, direct)
-	ours, theirs := spend(t, n, wrapped).allocs, spend(t, n, direct).allocs
-	if ratio := float64(ours) / float64(theirs); ratio > 1.4 {
-		t.Errorf("%d allocations for the plain exchange's %d: %.2f times, want at most 1.4", ours/n, theirs/n, ratio)
-	}
+	cost.WantAllocs(with(context.Background(), contracts.Read), t, 200, 1.4, through(t, base, ca, nil), plain(t, base, ca, nil))
 }
 
 // ratio times two things in turns and reports how much longer the first takes.
@@ -310,15 +195,15 @@ func ratio(b *testing.B, name string, ours, floor func() error) {
 	var a, f time.Duration
 	for b.Loop() {
 		for range 20 {
-			start := cpu(b)
+			start := cost.CPU(b)
 			if err := ours(); err != nil {
 				b.Fatal(err)
 			}
-			middle := cpu(b)
+			middle := cost.CPU(b)
 			if err := floor(); err != nil {
 				b.Fatal(err)
 			}
-			a, f = a+middle-start, f+cpu(b)-middle
+			a, f = a+middle-start, f+cost.CPU(b)-middle
 		}
 	}
 	b.ReportMetric(float64(a)/float64(f), name)

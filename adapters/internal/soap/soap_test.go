@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,16 +15,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"raccordo/adapters/internal/cost"
 	"raccordo/adapters/internal/wire"
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(playServer) != "" {
-		playAsServer()
-		return
-	}
+	cost.Play(farSide())
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,5 +1,5 @@
 //go:build !race
 
-package inad
+package cost
 
 const raceEnabled = false

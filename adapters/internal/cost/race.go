@@ -1,5 +1,5 @@
 //go:build race
 
-package soap
+package cost
 
 const raceEnabled = true

@@ -1,5 +1,0 @@
-//go:build race
-
-package inad
-
-const raceEnabled = true
