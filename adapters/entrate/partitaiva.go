@@ -98,7 +98,10 @@ func parseEntry(o object) (entry, error) {
 	e.Assigned = true
 	switch strings.ToUpper(state) {
 	case "ATTIVA":
-		e.Status = tax.VATActive
+		if e.Status = tax.VATActive; ceased != "" || suspended != "" { // it cannot be both
+			e.Status = ""
+			e.unclear("stato", state)
+		}
 	case "CESSATA":
 		e.Status, e.Ceased = tax.VATCeased, ceased
 	case "SOSPESA":

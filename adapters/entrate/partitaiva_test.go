@@ -107,9 +107,9 @@ func TestEachVATAnswerOfTheContract(t *testing.T) {
 			contracts.Yes,
 		}, {
 			"days of other states stay out",
-			map[string]any{"stato": "ATTIVA", "dataCessazioneAttivita": "1989-01-01", "dataInizioSospensione": "1985-01-01"},
-			tax.VAT{Assigned: true, Status: tax.VATActive},
-			contracts.Yes,
+			map[string]any{"stato": "SOSPESA", "dataCessazioneAttivita": "1989-01-01", "dataInizioSospensione": "2025-01-01"},
+			tax.VAT{Assigned: true, Status: tax.VATSuspended, Suspended: "2025-01-01"},
+			contracts.No,
 		}, {
 			"case and blanks of the state do not count",
 			map[string]any{"stato": " attiva "},
@@ -156,6 +156,14 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 		want   tax.VAT
 	}{
 		{"a state that is not agreed", map[string]any{"stato": "IN LIQUIDAZIONE"}, "stato", "IN LIQUIDAZIONE", tax.VAT{Assigned: true}},
+		{
+			"active, and ceased on a day", map[string]any{"stato": "ATTIVA", "dataCessazioneAttivita": "2019-12-31"},
+			"stato", "ATTIVA", tax.VAT{Assigned: true},
+		},
+		{
+			"active, and suspended since a day", map[string]any{"stato": "ATTIVA", "dataInizioSospensione": "2019-12-31"},
+			"stato", "ATTIVA", tax.VAT{Assigned: true},
+		},
 		{"no state", nil, "stato", "", tax.VAT{Assigned: true}},
 		{
 			"a state that is not agreed, with a day of cessation",

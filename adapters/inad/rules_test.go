@@ -237,6 +237,7 @@ func TestAVerdictNeedsItsOutcome(t *testing.T) {
 		{"false is not theirs", `{"outcome":false` + at, false, 0},
 		{"no outcome", `{"x":1` + at, false, contracts.Malformed},
 		{"outcome null", `{"outcome":null` + at, false, contracts.Malformed},
+		{"outcome twice", `{"outcome":false,"Outcome":true` + at, false, contracts.Malformed},
 		{"outcome as a text", `{"outcome":"false"` + at, false, contracts.Malformed},
 		{"no instant", `{"outcome":false}`, false, contracts.Malformed},
 		{"an instant that is none", `{"outcome":false,"dateTimeCheck":"ieri"}`, false, contracts.Malformed},

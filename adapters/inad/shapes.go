@@ -79,6 +79,7 @@ var (
 var (
 	errNotJSON = errors.New("the answer is not JSON")
 	errShape   = errors.New("the answer is not the JSON of the contract")
+	errTwice   = errors.New("the answer says something twice")
 	errInstant = errors.New("an instant of the answer cannot be read")
 )
 
@@ -86,6 +87,9 @@ var (
 func decode(resp *wire.Response, v any) error {
 	if !resp.JSON() {
 		return errNotJSON
+	}
+	if wire.Twice(resp.Body) {
+		return errTwice
 	}
 	return decodeBody(resp.Body, v)
 }

@@ -75,12 +75,15 @@ func (a *Adapter) handOver(ctx context.Context, refs []cfRef) (id string, err er
 	if err != nil {
 		return "", a.fail(ctx, contracts.Errorf(contracts.Internal, "list request: %w", err))
 	}
-	resp, err := a.gateway.Do(ctx, scope, &wire.Request{Method: http.MethodPost, Route: routeAsk, Path: "/richiestaElencoPec", Body: body})
+	resp, err := a.gateway.Do(ctx, scope, &wire.Request{Method: http.MethodPost, Route: routeAsk, Path: "/richiestaElencoPec", Body: body, Bare: len(refs) == 1})
 	if err != nil {
 		return "", err
 	}
-	if err := a.gateway.Failure(ctx, resp); err != nil {
-		return "", err
+	if e := a.gateway.Failure(ctx, resp); e != nil {
+		if e.Kind == contracts.Invalid { // of whom? that a list is refused says of none of its codes that it is wrong
+			e.Kind = contracts.Malformed
+		}
+		return "", e
 	}
 	var taken listTaken
 	if json.Unmarshal(resp.Body, &taken) != nil {

@@ -227,7 +227,7 @@ func TestStatusesOfTheContract(t *testing.T) {
 	qs := []domicile.Query{query("company-with-pec")}
 	h := order(t, a, qs)
 	for status, want := range map[int][2]contracts.Kind{ // of an order, of its answer
-		400: {contracts.Invalid, contracts.Invalid}, 401: {contracts.Denied, contracts.Denied}, 403: {contracts.Denied, contracts.Denied},
+		400: {contracts.Malformed, contracts.Invalid}, 401: {contracts.Denied, contracts.Denied}, 403: {contracts.Denied, contracts.Denied},
 		404: {contracts.Malformed, contracts.Pending}, 429: {contracts.Throttled, contracts.Throttled},
 		500: {contracts.Unavailable, contracts.Unavailable}, 503: {contracts.Unavailable, contracts.Unavailable},
 	} {
@@ -354,15 +354,25 @@ func TestLoginFailures(t *testing.T) {
 	}
 }
 
+// The sum of a list is what was really asked; of a list of one code there is none, since trying all codes would undo it.
 func TestTheTrackingIdStandsInTheTrail(t *testing.T) {
 	t.Parallel()
 	_, _, a := open(t, nil)
-	tr := &contracttest.Trail{}
-	if _, err := a.start(contracts.WithTrail(asking(t.Context()), tr), []domicile.Query{query("company-with-pec")}); err != nil {
-		t.Fatal(err)
-	}
-	if all := tr.Attempts(); len(all) != 1 || all[0].RemoteID == "" || !all[0].Sent || all[0].RequestSum.IsZero() {
-		t.Errorf("%+v: want the list's own attempt with InfoCamere's id, and no login", all)
+	for n, all := range map[int][]domicile.Query{
+		1: {query("company-with-pec")}, 2: {query("company-with-pec"), query("company-without-pec")},
+	} {
+		tr := &contracttest.Trail{}
+		ctx := contracts.WithTrail(asking(t.Context()), tr)
+		if _, err := a.start(ctx, all); err != nil {
+			t.Fatal(err)
+		}
+		sent := tr.Attempts()
+		if len(sent) != 1 {
+			t.Fatalf("%d attempts, want the list's own and no login", len(sent))
+		}
+		if last := sent[0]; last.RemoteID == "" || !last.Sent || last.RequestSum.IsZero() != (n == 1) {
+			t.Errorf("a list of %d: %+v", n, last)
+		}
 	}
 }
 

@@ -196,6 +196,7 @@ func (g *Gateway) Represented(ctx context.Context, h company.Holder) (company.Po
 // ask sends a question. none is the register's own word, inside a 200, that it holds nothing; everything else that is no
 // answer is an error.
 func (g *Gateway) ask(ctx context.Context, scope string, req *wire.Request) (resp *wire.Response, none bool, err error) {
+	req.Bare = true // what is asked and answered is a code or two, and public facts
 	if resp, err = g.gateway.Do(ctx, scope, req); err != nil {
 		return nil, false, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"raccordo/cmd/demo/input"
 	"raccordo/contracts"
+	"raccordo/contracts/company"
 )
 
 // A fact is what became of one question about one employer: what is known, or why it is not known yet and where the
@@ -129,6 +130,9 @@ func (c *checker) wait() { c.asking.Wait() }
 func (c *checker) establish(ctx context.Context, id string, q question) fact {
 	way := c.pace(q)
 	f := fact{topic: q.topic, none: q.none, slow: way.slow}
+	if q.topic == aboutMandate && !c.serves(company.OpFind.Name) {
+		f.none = "" // without the business register nobody holds every enterprise: finding none says nothing
+	}
 	switch {
 	case !c.serves(q.op):
 		f.known, f.why = noSource, "no source is configured"

@@ -427,6 +427,25 @@ func TestThatNobodyWasAskedIsNoNo(t *testing.T) {
 	}
 }
 
+// TestFindingNoMandateNeedsTheBusinessRegister: where no register that holds every enterprise is configured, that the tax
+// agency holds no such body says nothing about an enterprise.
+func TestFindingNoMandateNeedsTheBusinessRegister(t *testing.T) {
+	t.Parallel()
+	for register, want := range map[bool]knowledge{true: against, false: cannotTell} {
+		d := newDesk()
+		d.asks[company.OpRepresents.Name] = conduct{err: &contracts.Error{Kind: contracts.NotFound, System: "entrate", Code: "XX02"}}
+		c := newChecker(d, func() time.Time { return instant })
+		c.serves = func(op string) bool { return register || op != company.OpFind.Name }
+		ctx := contracts.WithCaller(t.Context(), contracts.Caller{Service: "core", Purpose: "activation"})
+		facts, _ := c.check(ctx, employer(domicile.Enterprise))
+		for _, f := range facts {
+			if f.topic == aboutMandate && f.known != want {
+				t.Errorf("with the register %t: known %d, want %d", register, f.known, want)
+			}
+		}
+	}
+}
+
 // TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute: that it holds nothing is not the last word, which takes its time.
 func TestARegisterThatAnswersAtOnceDoesNotSpeakForTheRoute(t *testing.T) {
 	t.Parallel()

@@ -102,6 +102,9 @@ func (c Config) Validate() error {
 	span("recover_hold", c.RecoverHold, 0, 30*day)
 	span("warn", c.Warn, 0, 30*day)
 	span("retention", c.Retention, time.Hour, 3650*day)
+	if c.Retention <= c.Patience { // the members of a list must be there when it is answered
+		faults = append(faults, contracts.Faultf("retention", "want more than patience, %s", c.Patience))
+	}
 	span("drain", c.Drain, 0, 10*time.Minute)
 	return errors.Join(faults...)
 }

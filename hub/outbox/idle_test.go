@@ -141,7 +141,7 @@ func TestStatsCount(t *testing.T) {
 
 func TestSettledTicketsGoAfterTheirRetention(t *testing.T) {
 	r := newRig(t)
-	r.cfg.Retention = 24 * time.Hour
+	r.cfg.Retention, r.cfg.Patience = 24*time.Hour, time.Hour
 	b, _ := says(opRead, answers)
 	r.desk.bind("x", b)
 	r.open().start()

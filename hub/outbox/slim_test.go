@@ -68,7 +68,7 @@ func TestAFoldIsSparedWhatOnlyTheSendingNeeds(t *testing.T) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			r := newRig(t)
-			r.cfg.Retention = 24 * time.Hour
+			r.cfg.Retention, r.cfg.Patience = 24*time.Hour, time.Hour
 			var folded []parcel
 			b, _ := says(opParcel, func(ctx context.Context, _ int, p parcel) (reply, error) {
 				if p.To == "a" {

@@ -11,41 +11,113 @@ const deepest = 64
 
 // Twice reports whether some object of a reply has a name twice, in whatever case, or is nested beyond all reason.
 // encoding/json lets the last one win, and takes names in any case: an answer that says yes and no would be whichever
-// comes later. What is no JSON is the decoder's to refuse.
+// comes later. What is no JSON is the decoder's to refuse, and nothing is said of it here.
 func Twice(body []byte) bool {
-	return twice(json.NewDecoder(bytes.NewReader(body)), 0)
-}
-
-func twice(dec *json.Decoder, depth int) bool {
-	tok, err := dec.Token()
-	if err != nil {
-		return false
-	}
-	open, is := tok.(json.Delim)
-	if !is {
-		return false
-	}
-	if depth == deepest {
-		return true
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if open == '{' {
-			tok, err := dec.Token()
-			name, ok := tok.(string)
-			if err != nil || !ok {
-				return false
-			}
-			name = strings.ToLower(strings.ToUpper(name)) // as encoding/json folds: ſ is s, and the Kelvin sign k
-			if seen[name] {
+	var (
+		s     = scan{text: body}
+		opens [deepest]level
+		depth int
+	)
+	for s.at < len(body) {
+		c := body[s.at]
+		s.at++
+		switch c {
+		case '{', '[':
+			if depth == deepest {
 				return true
 			}
-			seen[name] = true
-		}
-		if twice(dec, depth+1) {
-			return true
+			opens[depth] = level{object: c == '{', named: c == '{', names: len(s.names)}
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return false
+			}
+			depth--
+			s.names = s.names[:opens[depth].names]
+		case ',':
+			if depth > 0 {
+				opens[depth-1].named = opens[depth-1].object
+			}
+		case '"':
+			text, ok := s.quoted()
+			if !ok {
+				return false
+			}
+			if depth == 0 || !opens[depth-1].named {
+				continue
+			}
+			opens[depth-1].named = false
+			if s.seen(&opens[depth-1], text) {
+				return true
+			}
 		}
 	}
-	_, _ = dec.Token() // the closing delimiter
 	return false
 }
+
+// A level is one object or array that is open.
+type level struct {
+	object bool
+	named  bool            // the next text is a name
+	names  int             // where its names begin
+	many   map[string]bool // folded, where there are too many to compare
+}
+
+type scan struct {
+	text  []byte
+	at    int
+	names []string // of all objects that are open
+}
+
+// quoted gives the text in quotes that begins here; not ok where it does not end.
+func (s *scan) quoted() (string, bool) {
+	begin := s.at
+	for ; s.at < len(s.text); s.at++ {
+		switch s.text[s.at] {
+		case '\\':
+			s.at++
+		case '"':
+			raw := s.text[begin:s.at]
+			s.at++
+			if bytes.IndexByte(raw, '\\') < 0 {
+				return string(raw), true
+			}
+			var text string
+			if json.Unmarshal(s.text[begin-1:s.at], &text) != nil {
+				return "", true // the decoder will refuse it
+			}
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// few is how many names are compared one by one.
+const few = 32
+
+func (s *scan) seen(l *level, name string) bool {
+	own := s.names[l.names:]
+	if l.many == nil && len(own) < few {
+		for _, n := range own {
+			if strings.EqualFold(n, name) {
+				return true
+			}
+		}
+		s.names = append(s.names, name)
+		return false
+	}
+	if l.many == nil {
+		l.many = make(map[string]bool, 2*few)
+		for _, n := range own {
+			l.many[folded(n)] = true
+		}
+	}
+	if name = folded(name); l.many[name] {
+		return true
+	}
+	l.many[name] = true
+	return false
+}
+
+// folded brings letters to one case, as encoding/json does: ſ is s, and the Kelvin sign k.
+func folded(name string) string { return strings.ToLower(strings.ToUpper(name)) }

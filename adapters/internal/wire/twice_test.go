@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,21 +26,34 @@ func FuzzTwice(f *testing.F) {
 	})
 }
 
+// many is an object with n names.
+func many(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"n%d":{"n1":%d}`, i, i)
+	}
+	return "{" + strings.Join(names, ",") + "}"
+}
+
 func TestANameTwiceInOneObjectIsSeenInWhateverCase(t *testing.T) {
 	for body, want := range map[string]bool{
-		`{"esito":true,"esito":false}`:      true,
-		`{"esito":true,"ESITO":false}`:      true,
-		`{"esito":true,"e\u0073ito":false}`: true,
-		`{"esito":true,"e\u017fito":false}`: true,
-		`{"a":[{"b":1},{"c":2,"C":3}]}`:     true,
-		`{"a":{"b":1},"x":{"b":1}}`:         false,
-		`[{"a":1},{"a":2}]`:                 false,
-		`{"nCivico":"1","getnCivico":"2"}`:  false,
-		`{"a":["a","a"],"b":"a"}`:           false,
-		``:                                  false,
-		`null`:                              false,
-		`{"a":1,`:                           false,
-		`<html>`:                            false,
+		`{"esito":true,"esito":false}`:          true,
+		`{"esito":true,"ESITO":false}`:          true,
+		`{"esito":true,"e\u0073ito":false}`:     true,
+		`{"esito":true,"e\u017fito":false}`:     true,
+		`{"a":[{"b":1},{"c":2,"C":3}]}`:         true,
+		`{"a":{"b":1},"x":{"b":1}}`:             false,
+		`[{"a":1},{"a":2}]`:                     false,
+		`{"nCivico":"1","getnCivico":"2"}`:      false,
+		`{"a":["a","a"],"b":"a"}`:               false,
+		``:                                      false,
+		`null`:                                  false,
+		`{"a":1,`:                               false,
+		`<html>`:                                false,
+		`{"a":"}","a":"\\\"{"}`:                 true,
+		`{"a":"{\"a\":1,\"a\":2}"}`:             false,
+		many(40):                                false,
+		many(40)[:len(many(40))-1] + `,"N7":0}`: true,
 		strings.Repeat("[", 65) + strings.Repeat("]", 65): true,
 	} {
 		if got := wire.Twice([]byte(body)); got != want {
