@@ -8,7 +8,6 @@ import (
 	"crypto/sha1"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -64,40 +63,20 @@ func (s *stage) certify(cert tls.Certificate) {
 	transport.TLSClientConfig = conf
 }
 
-type reply struct {
-	status int
-	header http.Header
-	raw    string
-	body   map[string]any // of JSON
-}
+type reply = lab.Answer
 
 func (s *stage) send(method, url string, header http.Header, body string) (reply, error) {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
+	a, err := lab.Try(s, s.http, method, url, body, header)
+	if err == nil && a.Body == nil && strings.HasSuffix(a.Header.Get("Content-Type"), "json") {
+		err = errors.New("the answer is no JSON object")
 	}
-	req.Header = header
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return reply{}, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	out := reply{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	if strings.HasSuffix(resp.Header.Get("Content-Type"), "json") {
-		err = errors.Join(err, json.Unmarshal(raw, &out.body))
-	}
-	return out, err
+	return a, err
 }
 
 func (s *stage) rest(service, url, body string) reply {
 	s.Helper()
-	header := http.Header{"Content-Type": {"application/json"}}
-	if token := s.tokens[service]; token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	out, err := s.send("POST", url+"/verifica", header, body)
+	out, err := s.send("POST", url+"/verifica", lab.With("application/json", s.tokens[service]), body)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -299,7 +278,7 @@ func told(t testing.TB, r reply) said {
 			} `xml:",any"`
 		} `xml:"http://schemas.xmlsoap.org/soap/envelope/ Body"`
 	}
-	d := xml.NewDecoder(bytes.NewReader([]byte(r.raw)))
+	d := xml.NewDecoder(bytes.NewReader([]byte(r.Raw)))
 	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
 		if charset != "ISO-8859-1" {
 			return nil, fmt.Errorf("charset %s", charset)
@@ -312,7 +291,7 @@ func told(t testing.TB, r reply) said {
 		return strings.NewReader(b.String()), err
 	}
 	if err := d.Decode(&envelope); err != nil {
-		t.Fatalf("status %d: %v in %s", r.status, err, r.raw)
+		t.Fatalf("status %d: %v in %s", r.Status, err, r.Raw)
 	}
 	out := envelope.Body.Answer.said
 	out.Root, out.reply = envelope.Body.Answer.XMLName, r

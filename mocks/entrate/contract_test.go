@@ -156,7 +156,7 @@ func valid(ctx context.Context, router routers.Router, path string, r reply) err
 	options := &openapi3filter.Options{IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
 	return openapi3filter.ValidateResponse(ctx, &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route, Options: options},
-		Status:                 r.status, Header: r.header, Body: io.NopCloser(strings.NewReader(r.raw)), Options: options,
+		Status:                 r.Status, Header: r.Header, Body: io.NopCloser(strings.NewReader(r.Raw)), Options: options,
 	})
 }
 

@@ -16,7 +16,7 @@ func ready(s *stage, codes ...string) said {
 	id := fmt.Sprintf("req-%d", s.b.Sent("*"))
 	a := s.order(id, codes...)
 	if a.codes() != (Codes{"00", "XX00"}) || a.Protocol == "" {
-		s.Fatalf("order: %s", a.reply.raw)
+		s.Fatalf("order: %s", a.reply.Raw)
 	}
 	s.b.Advance(s.m.Settings().Delay)
 	return s.fetch(a.Protocol)
@@ -52,11 +52,11 @@ func TestIncomesAreReadyAfterTheirDelayAndKept30Days(t *testing.T) {
 	} {
 		s.b.Advance(c.after)
 		if f := s.fetch(a.Protocol); f.codes() != c.want || f.State != c.state || len(f.Esiti) != c.n {
-			t.Errorf("after another %v: %s", c.after, f.reply.raw)
+			t.Errorf("after another %v: %s", c.after, f.reply.Raw)
 		}
 	}
 	if f := s.fetch("R-altro"); f.Ritorno != "05" {
-		t.Errorf("a protocollo of nobody's: %s", f.reply.raw)
+		t.Errorf("a protocollo of nobody's: %s", f.reply.Raw)
 	}
 }
 
@@ -68,15 +68,15 @@ func TestAnIDNamesOneRequest(t *testing.T) {
 	if first.Protocol == "" || again.Protocol != first.Protocol {
 		t.Errorf("the same again: %q, then %q", first.Protocol, again.Protocol)
 	}
-	if a := s.order("r-1", other); a.codes() != (Codes{"02", "XX06"}) || a.Protocol != "" || a.reply.header.Get("X-Lab-Reason") != ruleOther {
-		t.Errorf("another under the same name: %s", a.reply.raw)
+	if a := s.order("r-1", other); a.codes() != (Codes{"02", "XX06"}) || a.Protocol != "" || a.reply.Reason() != ruleOther {
+		t.Errorf("another under the same name: %s", a.reply.Raw)
 	}
 	if a := s.order("r-2", one); a.Protocol == first.Protocol {
 		t.Error("the same under another name is another request")
 	}
 	s.b.Advance(Kept)
 	if a := s.order("r-1", other); a.Ritorno != "00" {
-		t.Errorf("after 30 days a name is free: %s", a.reply.raw)
+		t.Errorf("after 30 days a name is free: %s", a.reply.Raw)
 	}
 }
 
@@ -135,19 +135,19 @@ func TestIncomesTellTheirStories(t *testing.T) {
 		c.want(&want)
 		a := ready(s, s.b.Who(c.story).CodiceFiscale)
 		if got := a.of(1); len(a.Esiti) != 1 || got != (esito{1, want.code, want.year, want.detail, want.income, want.turnover, want.presented}) {
-			t.Errorf("%s: %s, want %+v", c.story, a.reply.raw, want)
+			t.Errorf("%s: %s, want %+v", c.story, a.reply.Raw, want)
 		}
 	}
 	if a := ready(s, s.b.Who("entrate-income-missing").CodiceFiscale); a.Ritorno != "00" || len(a.Esiti) != 0 {
-		t.Errorf("missing: %s", a.reply.raw)
+		t.Errorf("missing: %s", a.reply.Raw)
 	}
 	if a := ready(s, s.b.Who("entrate-income-twice").CodiceFiscale); len(a.Esiti) != 2 || a.Esiti[0].N != a.Esiti[1].N || a.Esiti[0].Income == a.Esiti[1].Income {
-		t.Errorf("twice: %s", a.reply.raw)
+		t.Errorf("twice: %s", a.reply.Raw)
 	}
 	code := s.b.Who("entrate-income-fault-once").CodiceFiscale
 	for i, want := range []int{500, 200} {
-		if r := s.call(s.orderDraft("r-fault", subjects(2025, code))); r.status != want {
-			t.Errorf("fault-once, call %d: %d", i+1, r.status)
+		if r := s.call(s.orderDraft("r-fault", subjects(2025, code))); r.Status != want {
+			t.Errorf("fault-once, call %d: %d", i+1, r.Status)
 		}
 	}
 }
@@ -158,21 +158,21 @@ func TestARequestIsForgottenOnceAndMayBeMadeAnewUnderItsName(t *testing.T) {
 	code := s.b.Who("entrate-income-lost").CodiceFiscale
 	first := s.order("r-1", code)
 	if f := s.fetch(first.Protocol); f.Ritorno != "04" {
-		t.Errorf("before it is ready: %s", f.reply.raw)
+		t.Errorf("before it is ready: %s", f.reply.Raw)
 	}
 	s.b.Advance(s.m.Settings().Delay)
 	for range 2 {
 		if f := s.fetch(first.Protocol); f.Ritorno != "05" {
-			t.Errorf("when it should be ready: %s", f.reply.raw)
+			t.Errorf("when it should be ready: %s", f.reply.Raw)
 		}
 	}
 	second := s.order("r-1", code)
 	if second.Protocol == first.Protocol || second.Protocol == "" {
-		t.Errorf("made anew: %s", second.reply.raw)
+		t.Errorf("made anew: %s", second.reply.Raw)
 	}
 	s.b.Advance(s.m.Settings().Delay)
 	if f := s.fetch(second.Protocol); f.Ritorno != "00" || len(f.Esiti) != 1 {
-		t.Errorf("the second time: %s", f.reply.raw)
+		t.Errorf("the second time: %s", f.reply.Raw)
 	}
 }
 
@@ -297,17 +297,17 @@ func TestIncomeRefusals(t *testing.T) {
 			s := newStage(t)
 			r := s.call(c.ask(s))
 			j := s.b.Journal()
-			if got := j[len(j)-1].Refused; got != c.rule || r.header.Get("X-Lab-Reason") != c.rule {
-				t.Errorf("refused for %q (%q), want %q", got, r.header.Get("X-Lab-Reason"), c.rule)
+			if got := j[len(j)-1].Refused; got != c.rule || r.Reason() != c.rule {
+				t.Errorf("refused for %q (%q), want %q", got, r.Reason(), c.rule)
 			}
 			if c.how == fault {
-				if r.status != 500 || !strings.Contains(r.raw, "<faultcode>soapenv:Client</faultcode>") {
-					t.Errorf("%d %s", r.status, r.raw)
+				if r.Status != 500 || !strings.Contains(r.Raw, "<faultcode>soapenv:Client</faultcode>") {
+					t.Errorf("%d %s", r.Status, r.Raw)
 				}
 				return
 			}
-			if a := told(t, r); r.status != 200 || a.Ritorno+" "+a.Dettaglio != c.how || a.Protocol != "" || a.Esiti != nil {
-				t.Errorf("%d %s", r.status, r.raw)
+			if a := told(t, r); r.Status != 200 || a.Ritorno+" "+a.Dettaglio != c.how || a.Protocol != "" || a.Esiti != nil {
+				t.Errorf("%d %s", r.Status, r.Raw)
 			}
 		})
 	}
@@ -319,10 +319,10 @@ func TestIncomeSwitchesSayCodesInsteadOfWorking(t *testing.T) {
 	code := s.b.Who("company-with-pec").CodiceFiscale
 	s.m.Set(func(x *Settings) { x.Order, x.Fetch = Codes{"01", "XX03"}, Codes{"01", "XX0A"} })
 	if a := s.order("r-1", code); a.codes() != (Codes{"01", "XX03"}) || a.Protocol != "" {
-		t.Errorf("order: %s", a.reply.raw)
+		t.Errorf("order: %s", a.reply.Raw)
 	}
 	if a := s.fetch("R-1"); a.codes() != (Codes{"01", "XX0A"}) {
-		t.Errorf("fetch: %s", a.reply.raw)
+		t.Errorf("fetch: %s", a.reply.Raw)
 	}
 }
 

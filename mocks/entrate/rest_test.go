@@ -95,8 +95,8 @@ func TestRESTRefusals(t *testing.T) {
 			s := newStage(t)
 			r := c.ask(s)
 			j := s.b.Journal()
-			if got := j[len(j)-1].Refused; got != c.rule || r.header.Get("X-Lab-Reason") != c.rule {
-				t.Errorf("refused for %q (%q), want %q", got, r.header.Get("X-Lab-Reason"), c.rule)
+			if got := j[len(j)-1].Refused; got != c.rule || r.Reason() != c.rule {
+				t.Errorf("refused for %q (%q), want %q", got, r.Reason(), c.rule)
 			}
 			checkProblem(t, r, c.status, c.name)
 		})
@@ -106,18 +106,18 @@ func TestRESTRefusals(t *testing.T) {
 // checkProblem wants GovWay's style.
 func checkProblem(t *testing.T, r reply, status int, name string) {
 	t.Helper()
-	if r.status != status || r.header.Get("Content-Type") != "application/problem+json" || r.body["title"] != name ||
-		r.body["type"] != fmt.Sprintf("https://govway.org/handling-errors/%d/%s.html", status, name) || r.body["status"] != float64(status) {
-		t.Errorf("want %d %s: %d %s", status, name, r.status, r.raw)
+	if r.Status != status || r.Header.Get("Content-Type") != "application/problem+json" || r.Body["title"] != name ||
+		r.Body["type"] != fmt.Sprintf("https://govway.org/handling-errors/%d/%s.html", status, name) || r.Body["status"] != float64(status) {
+		t.Errorf("want %d %s: %d %s", status, name, r.Status, r.Raw)
 	}
-	if id := r.header.Get("GovWay-Transaction-ID"); id == "" || r.body["govway_id"] != id || r.header.Get("GovWay-Transaction-ErrorType") != name {
-		t.Errorf("not GovWay's names of the exchange: %v %s", r.header, r.raw)
+	if id := r.Header.Get("GovWay-Transaction-ID"); id == "" || r.Body["govway_id"] != id || r.Header.Get("GovWay-Transaction-ErrorType") != name {
+		t.Errorf("not GovWay's names of the exchange: %v %s", r.Header, r.Raw)
 	}
-	if (status == 401) != (r.header.Get("WWW-Authenticate") != "") {
-		t.Errorf("WWW-Authenticate with %d: %q", status, r.header.Get("WWW-Authenticate"))
+	if (status == 401) != (r.Header.Get("WWW-Authenticate") != "") {
+		t.Errorf("WWW-Authenticate with %d: %q", status, r.Header.Get("WWW-Authenticate"))
 	}
-	if (status == 429 || status == 503) != (r.header.Get("Retry-After") != "") {
-		t.Errorf("Retry-After with %d: %q", status, r.header.Get("Retry-After"))
+	if (status == 429 || status == 503) != (r.Header.Get("Retry-After") != "") {
+		t.Errorf("Retry-After with %d: %q", status, r.Header.Get("Retry-After"))
 	}
 }
 
@@ -146,34 +146,34 @@ func TestCodesTellTheirStories(t *testing.T) {
 		{"entrate-code-slow", true, MessageValid},
 	} {
 		code := s.b.Who(c.story).CodiceFiscale
-		if r := s.code(code); r.status != 200 || r.body["codiceFiscale"] != code || r.body["valido"] != c.valid || r.body["messaggio"] != c.message {
-			t.Errorf("%s: %d %s", c.story, r.status, r.raw)
+		if r := s.code(code); r.Status != 200 || r.Body["codiceFiscale"] != code || r.Body["valido"] != c.valid || r.Body["messaggio"] != c.message {
+			t.Errorf("%s: %d %s", c.story, r.Status, r.Raw)
 		}
 	}
-	if r := s.code(s.b.Who("entrate-code-nothing").CodiceFiscale); r.raw != "{}" {
-		t.Errorf("nothing: %s", r.raw)
+	if r := s.code(s.b.Who("entrate-code-nothing").CodiceFiscale); r.Raw != "{}" {
+		t.Errorf("nothing: %s", r.Raw)
 	}
-	if r := s.code(s.b.Who("entrate-code-another").CodiceFiscale); r.body["codiceFiscale"] != groupNumber() {
-		t.Errorf("another: %s", r.raw)
+	if r := s.code(s.b.Who("entrate-code-another").CodiceFiscale); r.Body["codiceFiscale"] != groupNumber() {
+		t.Errorf("another: %s", r.Raw)
 	}
 	for what, code := range map[string]string{
 		"a representative": s.b.Who("company-with-pec").Representative, "a second one": SecondRepresentative(),
 	} {
-		if r := s.code(code); r.body["valido"] != true {
-			t.Errorf("%s: %s", what, r.raw)
+		if r := s.code(code); r.Body["valido"] != true {
+			t.Errorf("%s: %s", what, r.Raw)
 		}
 	}
 	for what, code := range map[string]string{
 		"nobody's": "RSSMRA85T10A562S", "a partita IVA that is no codice fiscale": s.b.Who("company-codes-differ").PartitaIVA,
 		"twelve digits, which the pattern lets pass": "063633910011",
 	} {
-		if r := s.code(code); r.body["valido"] != false || r.body["messaggio"] != MessageInvalid {
-			t.Errorf("%s: %s", what, r.raw)
+		if r := s.code(code); r.Body["valido"] != false || r.Body["messaggio"] != MessageInvalid {
+			t.Errorf("%s: %s", what, r.Raw)
 		}
 	}
 	s.m.Set(func(x *Settings) { x.Lenient = true })
-	if r := s.code("AAAZZZ00H00T000Z"); r.status != 200 || r.body["messaggio"] != MessageInvalid {
-		t.Errorf("lenient: %d %s", r.status, r.raw)
+	if r := s.code("AAAZZZ00H00T000Z"); r.Status != 200 || r.Body["messaggio"] != MessageInvalid {
+		t.Errorf("lenient: %d %s", r.Status, r.Raw)
 	}
 }
 
@@ -209,8 +209,8 @@ func TestEveryRowOfTheGatewaysErrorsHasSomebody(t *testing.T) {
 			}
 			r := ask(code)
 			if row == "200" {
-				if r.status != 200 {
-					t.Errorf("%s, call %d: %d %s", c.story, i+1, r.status, r.raw)
+				if r.Status != 200 {
+					t.Errorf("%s, call %d: %d %s", c.story, i+1, r.Status, r.Raw)
 				}
 				continue
 			}
@@ -255,16 +255,16 @@ func TestNumbersTellTheirStories(t *testing.T) {
 		who := s.b.Who(c.story)
 		r := s.vat(who.PartitaIVA)
 		for field, want := range c.want {
-			if r.status != 200 || r.body[field] != want {
-				t.Errorf("%s, %s: %d %s", c.story, field, r.status, r.raw)
+			if r.Status != 200 || r.Body[field] != want {
+				t.Errorf("%s, %s: %d %s", c.story, field, r.Status, r.Raw)
 			}
 		}
-		if name := r.body["denominazione"]; name != nil && name != who.Name {
-			t.Errorf("%s: %s", c.story, r.raw)
+		if name := r.Body["denominazione"]; name != nil && name != who.Name {
+			t.Errorf("%s: %s", c.story, r.Raw)
 		}
 	}
-	if r := s.vat("01043931007"); r.status != 200 || len(r.body) != 2 || r.body["valida"] != false {
-		t.Errorf("nobody's: %s", r.raw)
+	if r := s.vat("01043931007"); r.Status != 200 || len(r.Body) != 2 || r.Body["valida"] != false {
+		t.Errorf("nobody's: %s", r.Raw)
 	}
 }
 
@@ -285,21 +285,21 @@ func TestQuotasAreToldInEveryForm(t *testing.T) {
 		s.m.Set(func(x *Settings) { x.Retry, x.Windowed = c.form, c.form == Silent })
 		for left := range 2 {
 			r := s.code("06363391001")
-			if i == 0 && (r.status != 200 || r.header.Get("X-RateLimit-Remaining") != fmt.Sprint(1-left) || r.header.Get("X-RateLimit-Reset") != "") {
-				t.Errorf("within the quota: %d %v", r.status, r.header)
+			if i == 0 && (r.Status != 200 || r.Header.Get("X-RateLimit-Remaining") != fmt.Sprint(1-left) || r.Header.Get("X-RateLimit-Reset") != "") {
+				t.Errorf("within the quota: %d %v", r.Status, r.Header)
 			}
 		}
-		h := s.code("06363391001").header
+		h := s.code("06363391001").Header
 		if h.Get("Retry-After") != c.retry || h.Get("X-RateLimit-Reset") != c.reset || h.Get("X-RateLimit-Limit") != c.limit || h.Get("X-RateLimit-Remaining") != c.remaining {
 			t.Errorf("%s: %v", c.form, h)
 		}
 	}
-	if r := s.vat("06363391001"); r.status != 200 {
-		t.Errorf("the other service's quota is its own: %d", r.status)
+	if r := s.vat("06363391001"); r.Status != 200 {
+		t.Errorf("the other service's quota is its own: %d", r.Status)
 	}
 	s.b.Advance(time.Minute)
-	if r := s.code("06363391001"); r.status != 200 {
-		t.Errorf("a minute later: %d", r.status)
+	if r := s.code("06363391001"); r.Status != 200 {
+		t.Errorf("a minute later: %d", r.Status)
 	}
 }
 
@@ -329,14 +329,14 @@ func TestExchangesAtATimeAreThoseUnderWay(t *testing.T) {
 		}
 	}
 	until(1)
-	if r := s.vat("06363391001"); r.status != 429 { // of the other service: the gateway is one
-		t.Errorf("beside a slow one: %d", r.status)
+	if r := s.vat("06363391001"); r.Status != 429 { // of the other service: the gateway is one
+		t.Errorf("beside a slow one: %d", r.Status)
 	}
 	cancel()
 	wg.Wait()
 	until(0)
-	if r := s.vat("06363391001"); r.status != 200 {
-		t.Errorf("when it has gone: %d", r.status)
+	if r := s.vat("06363391001"); r.Status != 200 {
+		t.Errorf("when it has gone: %d", r.Status)
 	}
 }
 
@@ -349,8 +349,8 @@ func TestAGatewayThatGoesByAnotherNameTakesVouchersForThat(t *testing.T) {
 	if s.tokens[VCFService], err = s.p.Voucher(VCFService, pdnd.Activation); err != nil {
 		t.Fatal(err)
 	}
-	if r := s.code("06363391001"); r.status != 200 {
-		t.Errorf("%d %s", r.status, r.raw)
+	if r := s.code("06363391001"); r.Status != 200 {
+		t.Errorf("%d %s", r.Status, r.Raw)
 	}
 }
 
@@ -358,8 +358,8 @@ func TestStatusIsForEverybody(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	r, err := s.send("GET", s.m.VCFURL()+"/status", nil, "")
-	if err != nil || r.status != 200 || r.header.Get("Content-Type") != "application/problem+json" || r.body["status"] != 200.0 {
-		t.Errorf("%d %s %v", r.status, r.raw, err)
+	if err != nil || r.Status != 200 || r.Header.Get("Content-Type") != "application/problem+json" || r.Body["status"] != 200.0 {
+		t.Errorf("%d %s %v", r.Status, r.Raw, err)
 	}
 }
 
@@ -382,13 +382,13 @@ func TestTheBenchsStatusesInGovWaysWords(t *testing.T) {
 		}
 		r := s.vat("06363391001")
 		checkProblem(t, r, c.status, c.name)
-		if r.header.Get("X-Lab-Reason") != "" {
+		if r.Reason() != "" {
 			t.Errorf("%s: refused, for a rule", c.fault)
 		}
 	}
 	s.b.Inject(lab.Fault{Match: "entrate POST " + VCFPrefix + "/verifica", Times: 1, Do: lab.Status, Status: 502, Body: []byte("{}")})
-	if r := s.code("06363391001"); r.status != 502 || r.raw != "{}" {
-		t.Errorf("a body of the tester's: %d %s", r.status, r.raw)
+	if r := s.code("06363391001"); r.Status != 502 || r.Raw != "{}" {
+		t.Errorf("a body of the tester's: %d %s", r.Status, r.Raw)
 	}
 }
 

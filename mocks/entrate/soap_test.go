@@ -170,22 +170,22 @@ func TestSOAPRefusals(t *testing.T) {
 			c.spoil(s, &d)
 			r := s.call(d)
 			j := s.b.Journal()
-			if got := j[len(j)-1].Refused; got != c.rule || r.header.Get("X-Lab-Reason") != c.rule {
-				t.Errorf("refused for %q (%q), want %q", got, r.header.Get("X-Lab-Reason"), c.rule)
+			if got := j[len(j)-1].Refused; got != c.rule || r.Reason() != c.rule {
+				t.Errorf("refused for %q (%q), want %q", got, r.Reason(), c.rule)
 			}
 			switch c.how {
 			case html:
-				if r.status != 403 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {
-					t.Errorf("%d %s", r.status, r.raw)
+				if r.Status != 403 || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
+					t.Errorf("%d %s", r.Status, r.Raw)
 				}
 			case fault:
-				if r.status != 500 || !strings.Contains(r.raw, "<faultcode>soapenv:Client</faultcode>") {
-					t.Errorf("%d %s", r.status, r.raw)
+				if r.Status != 500 || !strings.Contains(r.Raw, "<faultcode>soapenv:Client</faultcode>") {
+					t.Errorf("%d %s", r.Status, r.Raw)
 				}
 			default:
 				a := told(t, r)
-				if r.status != 200 || a.Ritorno+" "+a.Dettaglio != c.how || a.Valid != nil {
-					t.Errorf("%d %s", r.status, r.raw)
+				if r.Status != 200 || a.Ritorno+" "+a.Dettaglio != c.how || a.Valid != nil {
+					t.Errorf("%d %s", r.Status, r.Raw)
 				}
 			}
 		})
@@ -203,8 +203,8 @@ func TestTheMockMayTakeAssertionsAsAClientInProductionMakesThem(t *testing.T) {
 		t.Errorf("strict: %+v", a)
 	}
 	s.m.Set(func(x *Settings) { x.SecurityFaults = true })
-	if r := s.call(d); r.status != 500 || !strings.Contains(r.raw, "Fault") {
-		t.Errorf("as a fault: %d %s", r.status, r.raw)
+	if r := s.call(d); r.Status != 500 || !strings.Contains(r.Raw, "Fault") {
+		t.Errorf("as a fault: %d %s", r.Status, r.Raw)
 	}
 	s.m.Set(func(x *Settings) { x.LenientSAML = true })
 	if a := told(t, s.call(d)); a.Dettaglio != "XX00" {
@@ -280,8 +280,8 @@ func TestBodiesTellTheirStories(t *testing.T) {
 	}
 	for i, want := range []int{500, 200} {
 		m := s.b.Who("entrate-body-fault-once")
-		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.status != want {
-			t.Errorf("fault-once, call %d: %d", i+1, r.status)
+		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.Status != want {
+			t.Errorf("fault-once, call %d: %d", i+1, r.Status)
 		}
 	}
 	for _, c := range []struct {
@@ -294,8 +294,8 @@ func TestBodiesTellTheirStories(t *testing.T) {
 		{"entrate-body-gateway", 500, `<problem xmlns="urn:ietf:rfc:7807">`},
 	} {
 		m := s.b.Who(c.story)
-		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.status != c.status || !strings.Contains(r.raw, c.has) {
-			t.Errorf("%s: %d %s", c.story, r.status, r.raw)
+		if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.Status != c.status || !strings.Contains(r.Raw, c.has) {
+			t.Errorf("%s: %d %s", c.story, r.Status, r.Raw)
 		}
 	}
 	other := s.b.Who("entrate-body-odd-verdict")
@@ -349,8 +349,8 @@ func TestShapesOfSOAPAnswers(t *testing.T) {
 	} {
 		s.m.Set(func(x *Settings) { x.Shape = c.shape })
 		r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale))
-		if r.status != 200 || !strings.Contains(r.raw, c.has) || c.shape == Empty && r.raw != "" {
-			t.Errorf("%s: %d %.300s", c.shape, r.status, r.raw)
+		if r.Status != 200 || !strings.Contains(r.Raw, c.has) || c.shape == Empty && r.Raw != "" {
+			t.Errorf("%s: %d %.300s", c.shape, r.Status, r.Raw)
 		}
 		if c.shape != Doctype && c.shape != Page && c.shape != Empty {
 			if a := told(t, r); a.Valid == nil || *a.Valid != "true" {
@@ -379,12 +379,12 @@ func TestTheBenchsStatusesInTheWordsOfSOAP(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale))
-		if r.status != c.status || !strings.Contains(r.raw, c.has) || r.status == 429 && r.header.Get("Retry-After") != "2" {
-			t.Errorf("%s: %d %s", c.fault, r.status, r.raw)
+		if r.Status != c.status || !strings.Contains(r.Raw, c.has) || r.Status == 429 && r.Header.Get("Retry-After") != "2" {
+			t.Errorf("%s: %d %s", c.fault, r.Status, r.Raw)
 		}
 	}
 	s.b.Inject(lab.Fault{Match: "entrate POST " + RappresentantePath, Times: 1, Do: lab.Status, Status: http.StatusBadGateway, Body: []byte("<x/>")})
-	if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.status != 502 || r.raw != "<x/>" {
-		t.Errorf("a body of the tester's: %d %s", r.status, r.raw)
+	if r := s.call(s.checkDraft(m.Representative, m.CodiceFiscale)); r.Status != 502 || r.Raw != "<x/>" {
+		t.Errorf("a body of the tester's: %d %s", r.Status, r.Raw)
 	}
 }

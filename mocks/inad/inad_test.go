@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,33 +41,15 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
-	raw    string
-}
+type answer struct{ lab.Answer }
 
 func (s *stage) try(method, path, contentType, body string) (answer, error) {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, s.b.URL("inad")+path, strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
+	a, err := lab.Try(s.T, s.http, method, s.b.URL("inad")+path, body, lab.With(contentType, s.token))
+	if err == nil && a.Body == nil {
+		err = errors.New("the answer is no JSON object")
 	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	return a, errors.Join(err, json.Unmarshal(raw, &a.body))
+	return answer{a}, err
 }
 
 func (s *stage) get(path string) answer {
@@ -101,9 +82,9 @@ func (s *stage) order(codes ...string) answer {
 // addresses are the elements of an extraction.
 func (a answer) addresses(t *testing.T) []map[string]any {
 	t.Helper()
-	list, ok := a.body["digitalAddress"].([]any)
+	list, ok := a.Body["digitalAddress"].([]any)
 	if !ok {
-		t.Fatalf("status %d, no digitalAddress in %s", a.status, a.raw)
+		t.Fatalf("status %d, no digitalAddress in %s", a.Status, a.Raw)
 	}
 	var out []map[string]any
 	for _, e := range list {
@@ -171,7 +152,7 @@ func TestRefusals(t *testing.T) {
 		{"id: unknown list, or kept no longer", 404, get("/listDigitalAddress/state/11111111-2222-4333-8444-555555555555")},
 		{"id: unknown list, or kept no longer", 404, get("/listDigitalAddress/response/11111111-2222-4333-8444-555555555555")},
 		{"id: the list is not ready", 404, func(s *stage) (answer, error) {
-			id := s.order(code).body["id"].(string)
+			id := s.order(code).Body["id"].(string)
 			return s.try("GET", "/listDigitalAddress/response/"+id, "", "")
 		}},
 		{"lists: too many at a time", 503, func(s *stage) (answer, error) {
@@ -189,13 +170,13 @@ func TestRefusals(t *testing.T) {
 				t.Fatal(err)
 			}
 			j := s.b.Journal()
-			if rule := j[len(j)-1].Refused; a.status != c.status || rule != c.rule {
-				t.Errorf("status %d for %q, want %d for %q", a.status, rule, c.status, c.rule)
+			if rule := j[len(j)-1].Refused; a.Status != c.status || rule != c.rule {
+				t.Errorf("status %d for %q, want %d for %q", a.Status, rule, c.status, c.rule)
 			}
-			if a.header.Get("Content-Type") != "application/problem+json" || a.body["status"] != fmt.Sprint(c.status) || a.body["title"] != nil {
-				t.Errorf("not the contract's problem: %s", a.raw)
+			if a.Header.Get("Content-Type") != "application/problem+json" || a.Body["status"] != fmt.Sprint(c.status) || a.Body["title"] != nil {
+				t.Errorf("not the contract's problem: %s", a.Raw)
 			}
-			if strings.Contains(strings.ToLower(a.raw), "cf non trovato") {
+			if strings.Contains(strings.ToLower(a.Raw), "cf non trovato") {
 				t.Error("a refusal reads like the answer that there is no domicile")
 			}
 		})
@@ -240,27 +221,27 @@ func TestExtractTellsEachStory(t *testing.T) {
 	} {
 		a := s.extract(c.story)
 		if c.n == 0 {
-			if a.status != 404 || a.body["type"] != "NOT_FOUND" || a.body["detail"] != "CF non trovato" {
-				t.Errorf("%s: %d %s", c.story, a.status, a.raw)
+			if a.Status != 404 || a.Body["type"] != "NOT_FOUND" || a.Body["detail"] != "CF non trovato" {
+				t.Errorf("%s: %d %s", c.story, a.Status, a.Raw)
 			}
 			continue
 		}
 		e := a.addresses(t)
-		if a.status != 200 || len(e) != c.n || c.check != nil && !c.check(e) {
-			t.Errorf("%s: %d %s", c.story, a.status, a.raw)
+		if a.Status != 200 || len(e) != c.n || c.check != nil && !c.check(e) {
+			t.Errorf("%s: %d %s", c.story, a.Status, a.Raw)
 		}
-		if a.body["since"] != "2026-11-21T08:00:00Z" {
-			t.Errorf("%s: since is not the instant of extraction: %s", c.story, a.raw)
+		if a.Body["since"] != "2026-11-21T08:00:00Z" {
+			t.Errorf("%s: since is not the instant of extraction: %s", c.story, a.Raw)
 		}
 	}
 	for _, path := range []string{"123456789012", "zzzzzz99z99z999z"} { // what the pattern lets pass, and nobody bears
-		if a := s.get("/extract/" + path + "?practicalReference=P-1"); a.status != 404 {
-			t.Errorf("a code of %d characters: %d", len(path), a.status)
+		if a := s.get("/extract/" + path + "?practicalReference=P-1"); a.Status != 404 {
+			t.Errorf("a code of %d characters: %d", len(path), a.Status)
 		}
 	}
-	if a := s.get("/extract/" + strings.ToLower(lab.Who("personal-domicile").CodiceFiscale) + "?practicalReference=P-1"); a.status != 200 ||
-		a.body["codiceFiscale"] != lab.Who("personal-domicile").CodiceFiscale {
-		t.Errorf("lower case: %d", a.status)
+	if a := s.get("/extract/" + strings.ToLower(lab.Who("personal-domicile").CodiceFiscale) + "?practicalReference=P-1"); a.Status != 200 ||
+		a.Body["codiceFiscale"] != lab.Who("personal-domicile").CodiceFiscale {
+		t.Errorf("lower case: %d", a.Status)
 	}
 }
 
@@ -280,8 +261,8 @@ func TestTroublesOfSingleLookUps(t *testing.T) {
 		for i, want := range c.want {
 			s.http.CloseIdleConnections() // a reset on a connection in use would be tried again unseen
 			a, err := s.try("GET", "/extract/"+lab.Who(c.story).CodiceFiscale+"?practicalReference=P-1", "", "")
-			if (err != nil) != (want == 0) || a.status != want {
-				t.Errorf("%s, look-up %d: status %d, error %v, want %d", c.story, i+1, a.status, err, want)
+			if (err != nil) != (want == 0) || a.Status != want {
+				t.Errorf("%s, look-up %d: status %d, error %v, want %d", c.story, i+1, a.Status, err, want)
 			}
 		}
 	}
@@ -308,13 +289,13 @@ func TestVerifyAnswersByTheDayInItaly(t *testing.T) {
 	} {
 		q := url.Values{"practicalReference": {"P-1"}, "digital_address": {c.address}, "since": {c.day}}
 		a := s.get("/verify/" + lab.Who(c.story).CodiceFiscale + "?" + q.Encode())
-		if a.status != 200 || a.body["outcome"] != c.want || a.body["dateTimeCheck"] != "2026-11-21T08:00:00Z" {
-			t.Errorf("%s: %d %s, want %v", c.rule, a.status, a.raw, c.want)
+		if a.Status != 200 || a.Body["outcome"] != c.want || a.Body["dateTimeCheck"] != "2026-11-21T08:00:00Z" {
+			t.Errorf("%s: %d %s, want %v", c.rule, a.Status, a.Raw, c.want)
 		}
 	}
 	a := s.get("/verify/" + lab.Who("no-domicile").CodiceFiscale + "?practicalReference=P-1&digital_address=a%40b.it&since=2026-11-21")
-	if a.status != 404 || a.body["detail"] != "CF non trovato" {
-		t.Errorf("somebody unknown: %d %s", a.status, a.raw)
+	if a.Status != 404 || a.Body["detail"] != "CF non trovato" {
+		t.Errorf("somebody unknown: %d %s", a.Status, a.Raw)
 	}
 }
 
@@ -326,24 +307,24 @@ func TestListGoesThroughItsStatesAndIsKept48Hours(t *testing.T) {
 		lab.Who("absent-in-list").CodiceFiscale, "00000000000", lab.Who("register-broken").CodiceFiscale,
 	}
 	a := s.order(codes...)
-	id := a.body["id"].(string)
+	id := a.Body["id"].(string)
 	state := s.b.URL("inad") + "/listDigitalAddress/state/" + id
-	if a.status != 202 || a.body["state"] != "PRESA_IN_CARICO" || a.header.Get("Location") != state || a.body["dateTimeRequest"] == nil {
-		t.Fatalf("%d %s", a.status, a.raw)
+	if a.Status != 202 || a.Body["state"] != "PRESA_IN_CARICO" || a.Header.Get("Location") != state || a.Body["dateTimeRequest"] == nil {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	for i, want := range []string{"PRESA_IN_CARICO", "IN_ELABORAZIONE"} {
-		if a := s.get("/listDigitalAddress/state/" + id); a.status != 200 || a.body["state"] != want {
-			t.Errorf("poll %d: %d %s", i+1, a.status, a.raw)
+		if a := s.get("/listDigitalAddress/state/" + id); a.Status != 200 || a.Body["state"] != want {
+			t.Errorf("poll %d: %d %s", i+1, a.Status, a.Raw)
 		}
 	}
-	if a = s.get("/listDigitalAddress/state/{" + strings.ToUpper(id) + "}"); a.status != 303 || a.body["state"] != "DISPONIBILE" ||
-		a.header.Get("Location") != s.b.URL("inad")+"/listDigitalAddress/response/"+id {
-		t.Errorf("ready: %d %s", a.status, a.raw)
+	if a = s.get("/listDigitalAddress/state/{" + strings.ToUpper(id) + "}"); a.Status != 303 || a.Body["state"] != "DISPONIBILE" ||
+		a.Header.Get("Location") != s.b.URL("inad")+"/listDigitalAddress/response/"+id {
+		t.Errorf("ready: %d %s", a.Status, a.Raw)
 	}
 	a = s.get("/listDigitalAddress/response/" + id)
-	list := a.body["list"].([]any)
-	if a.status != 200 || len(list) != len(codes) {
-		t.Fatalf("%d %s", a.status, a.raw)
+	list := a.Body["list"].([]any)
+	if a.Status != 200 || len(list) != len(codes) {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	for i, want := range []any{1, 0, nil, 0, 1} { // addresses; nil: not even an empty array
 		e := list[i].(map[string]any)
@@ -353,12 +334,12 @@ func TestListGoesThroughItsStatesAndIsKept48Hours(t *testing.T) {
 		}
 	}
 	s.b.Advance(Kept - time.Second)
-	if a := s.get("/listDigitalAddress/response/" + id); a.status != 200 {
-		t.Errorf("a second before its end: %d", a.status)
+	if a := s.get("/listDigitalAddress/response/" + id); a.Status != 200 {
+		t.Errorf("a second before its end: %d", a.Status)
 	}
 	s.b.Advance(time.Second)
-	if a := s.get("/listDigitalAddress/response/" + id); a.status != 404 || a.body["detail"] == "CF non trovato" {
-		t.Errorf("after 48 hours: %d %s", a.status, a.raw)
+	if a := s.get("/listDigitalAddress/response/" + id); a.Status != 404 || a.Body["detail"] == "CF non trovato" {
+		t.Errorf("after 48 hours: %d %s", a.Status, a.Raw)
 	}
 }
 
@@ -371,23 +352,23 @@ func TestSwitches(t *testing.T) {
 		x.Location = "https://altrove.test/prefisso"
 	})
 	a, err := s.try("POST", "/listDigitalAddress", "application/json; charset=utf-8", `{"practicalReference":"P-1","codiciFiscali":["`+code+`"]}`)
-	if err != nil || a.status != 202 {
-		t.Fatalf("lenient: %d %v", a.status, err)
+	if err != nil || a.Status != 202 {
+		t.Fatalf("lenient: %d %v", a.Status, err)
 	}
-	id := a.body["id"].(string)
-	if want := "https://altrove.test/prefisso/listDigitalAddress/state/" + id; a.header.Get("Location") != want {
-		t.Errorf("Location %s", a.header.Get("Location"))
+	id := a.Body["id"].(string)
+	if want := "https://altrove.test/prefisso/listDigitalAddress/state/" + id; a.Header.Get("Location") != want {
+		t.Errorf("Location %s", a.Header.Get("Location"))
 	}
-	if a := s.get("/listDigitalAddress/state/" + id); a.status != 200 {
-		t.Errorf("ready before its delay: %d", a.status)
+	if a := s.get("/listDigitalAddress/state/" + id); a.Status != 200 {
+		t.Errorf("ready before its delay: %d", a.Status)
 	}
 	s.b.Advance(6 * time.Hour)
-	if a := s.get("/listDigitalAddress/state/" + id); a.status != 303 {
-		t.Errorf("not ready after its delay: %d", a.status)
+	if a := s.get("/listDigitalAddress/state/" + id); a.Status != 303 {
+		t.Errorf("not ready after its delay: %d", a.Status)
 	}
 	a = s.get("/listDigitalAddress/response/" + id)
-	if _, there := a.body["list"].([]any)[0].(map[string]any)["digitalAddress"]; there {
-		t.Errorf("EmptyAbsent: %s", a.raw)
+	if _, there := a.Body["list"].([]any)[0].(map[string]any)["digitalAddress"]; there {
+		t.Errorf("EmptyAbsent: %s", a.Raw)
 	}
 	if _, there := s.extract("personal-domicile").addresses(t)[0]["usageInfo"]; there {
 		t.Error("Usage: still told")

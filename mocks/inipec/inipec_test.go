@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,37 +35,11 @@ func newStage(t *testing.T) *stage {
 	return &stage{T: t, b: b, m: m, http: b.Client(t)}
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
-	raw    string
-}
+type answer = lab.Answer
 
 func (s *stage) send(method, path, contentType, body string) answer {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, s.b.URL("inipec")+path, strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	json.Unmarshal(raw, &a.body)
-	return a
+	return lab.Ask(s.T, s.http, method, s.b.URL("inipec")+path, body, lab.With(contentType, s.token))
 }
 
 // enter logs in with a scope; it must succeed.
@@ -92,10 +65,10 @@ func (s *stage) enter(scope string) {
 		s.Fatal(err)
 	}
 	a := s.send("POST", "/authentication"+query, "text/plain", assertion)
-	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.raw, ".") != 2 {
-		s.Fatalf("login: %d %s", a.status, a.header.Get("X-Lab-Reason"))
+	if a.Status != 200 || a.Header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.Raw, ".") != 2 {
+		s.Fatalf("login: %d %s", a.Status, a.Reason())
 	}
-	s.token = a.raw
+	s.token = a.Raw
 }
 
 func marshal(v any) []byte {
@@ -119,9 +92,9 @@ func listOf(codes ...string) string {
 func (s *stage) order(codes ...string) (id string) {
 	s.Helper()
 	a := s.send("POST", "/richiestaElencoPec"+query, "application/json", listOf(codes...))
-	id, _ = a.body["identificativoRichiesta"].(string)
-	if a.status != 200 || id == "" || a.header.Get("X-Tracking-trackingId") == "" {
-		s.Fatalf("%d %s", a.status, a.raw)
+	id, _ = a.Body["identificativoRichiesta"].(string)
+	if a.Status != 200 || id == "" || a.Header.Get("X-Tracking-trackingId") == "" {
+		s.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	return id
 }
@@ -131,14 +104,14 @@ func (s *stage) fetch(id string) answer { return s.send("GET", "/getElencoPec/"+
 func (s *stage) refused(a answer, status int, rule string) {
 	s.Helper()
 	j := s.b.Journal()
-	if got := j[len(j)-1].Refused; a.status != status || got != rule {
-		s.Errorf("status %d for %q, want %d for %q", a.status, got, status, rule)
+	if got := j[len(j)-1].Refused; a.Status != status || got != rule {
+		s.Errorf("status %d for %q, want %d for %q", a.Status, got, status, rule)
 	}
-	if a.header.Get("X-Tracking-trackingId") == "" {
+	if a.Header.Get("X-Tracking-trackingId") == "" {
 		s.Error("no tracking identifier")
 	}
-	if status == 401 && a.body["httpCode"] != "401" || status != 401 && (a.body["code"] == nil || a.body["appName"] != "wspa-pedf") {
-		s.Errorf("not the gateway's error: %s", a.raw)
+	if status == 401 && a.Body["httpCode"] != "401" || status != 401 && (a.Body["code"] == nil || a.Body["appName"] != "wspa-pedf") {
+		s.Errorf("not the gateway's error: %s", a.Raw)
 	}
 }
 
@@ -212,14 +185,14 @@ func TestListTellsEachStory(t *testing.T) {
 	}
 	id := s.order(codes...)
 	for range 2 {
-		if a := s.fetch(id); a.status != 200 || a.body["code"] != "WSPA_ERR_05" || a.body["timestamp"] == nil {
-			t.Errorf("not ready: %d %s", a.status, a.raw)
+		if a := s.fetch(id); a.Status != 200 || a.Body["code"] != "WSPA_ERR_05" || a.Body["timestamp"] == nil {
+			t.Errorf("not ready: %d %s", a.Status, a.Raw)
 		}
 	}
 	a := s.fetch(id)
-	list, _ := a.body["elencoPec"].([]any)
-	if a.status != 200 || len(list) != len(codes) || a.body["identificativoRichiesta"] != id {
-		t.Fatalf("%d %s", a.status, a.raw)
+	list, _ := a.Body["elencoPec"].([]any)
+	if a.Status != 200 || len(list) != len(codes) || a.Body["identificativoRichiesta"] != id {
+		t.Fatalf("%d %s", a.Status, a.Raw)
 	}
 	for i, want := range []struct {
 		enterprise    string
@@ -253,30 +226,30 @@ func TestSwitches(t *testing.T) {
 	}{
 		"not ready as 404": {func(x *Settings) { x.Polls, x.NotReady = 1, Status }, func(s *stage) bool {
 			a := ready(s, code)
-			return a.status == 404 && a.body["code"] == "WSPA_ERR_05"
+			return a.Status == 404 && a.Body["code"] == "WSPA_ERR_05"
 		}},
 		"ready by time": {func(x *Settings) { x.Delay = 3 * time.Hour }, func(s *stage) bool {
 			id := s.order(code)
 			early := s.fetch(id)
 			s.b.Advance(3 * time.Hour)
-			return early.body["code"] == "WSPA_ERR_05" && s.fetch(id).body["elencoPec"] != nil
+			return early.Body["code"] == "WSPA_ERR_05" && s.fetch(id).Body["elencoPec"] != nil
 		}},
 		"professionals in the shape of 2024": {func(x *Settings) { x.Professionals = Shape2024 }, func(s *stage) bool {
-			return strings.Contains(ready(s, lawyer).raw, `"pecProfessionista":[{"pec":"`)
+			return strings.Contains(ready(s, lawyer).Raw, `"pecProfessionista":[{"pec":"`)
 		}},
 		"null list": {func(x *Settings) { x.NullList = true }, func(s *stage) bool {
-			return strings.Contains(ready(s, code).raw, `"elencoPec":null`)
+			return strings.Contains(ready(s, code).Raw, `"elencoPec":null`)
 		}},
 		"missing codes": {func(x *Settings) { x.MissingCodes = true }, func(s *stage) bool {
-			return len(ready(s, code, lab.Who("company-without-pec").CodiceFiscale).body["elencoPec"].([]any)) == 1
+			return len(ready(s, code, lab.Who("company-without-pec").CodiceFiscale).Body["elencoPec"].([]any)) == 1
 		}},
 		"failure of the list": {func(x *Settings) { x.ListError = "Errore" }, func(s *stage) bool {
-			return ready(s, code).body["descrizioneErrore"] == "Errore"
+			return ready(s, code).Body["descrizioneErrore"] == "Errore"
 		}},
 		"the other 401": {func(x *Settings) { x.Unauthorized = BackEnd }, func(s *stage) bool {
 			s.token = ""
 			a := s.fetch("x")
-			return a.status == 401 && a.body["status"] == 401.0 && a.body["path"] == "/wspa/auth/token"
+			return a.Status == 401 && a.Body["status"] == 401.0 && a.Body["path"] == "/wspa/auth/token"
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,13 +270,13 @@ func TestAttestationSaysThatItIsNone(t *testing.T) {
 	s := newStage(t)
 	s.enter(wspa.ScopePEC)
 	a := s.send("GET", "/attestazioniPec/"+lab.Who("company-with-pec").CodiceFiscale+query+"&data=2026-11-20", "", "")
-	if a.status != 200 || a.header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.raw, "%PDF-") ||
-		!strings.Contains(a.raw, "without legal value") {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a.Status != 200 || a.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.Raw, "%PDF-") ||
+		!strings.Contains(a.Raw, "without legal value") {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 	a = s.send("GET", "/attestazioniPec/"+lab.Who("company-unknown").CodiceFiscale+query+"&data=2026-11-20", "", "")
-	if a.status != 200 || a.body["code"] != "WSPA_ERR_04" {
-		t.Errorf("nobody: %d %s", a.status, a.raw)
+	if a.Status != 200 || a.Body["code"] != "WSPA_ERR_04" {
+		t.Errorf("nobody: %d %s", a.Status, a.Raw)
 	}
 }
 
@@ -314,8 +287,8 @@ func TestMisbehaveSparesTheLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.enter(wspa.ScopePEC)
-	if a := s.fetch("x"); a.status != 503 || a.body["code"] != "WSPA_ERR_503" {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a := s.fetch("x"); a.Status != 503 || a.Body["code"] != "WSPA_ERR_503" {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 	if err := s.b.Misbehave("denied", 1); err != nil {
 		t.Fatal(err)

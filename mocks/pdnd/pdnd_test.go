@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -91,7 +90,7 @@ func (r *request) compact(s *stage) string {
 }
 
 // send sends it and reads the answer.
-func (s *stage) send(r *request) (*http.Response, []byte) {
+func (s *stage) send(r *request) lab.Answer {
 	s.Helper()
 	form := maps.Clone(r.form)
 	if !form.Has("client_assertion") {
@@ -101,37 +100,24 @@ func (s *stage) send(r *request) (*http.Response, []byte) {
 		}
 		form.Set("client_assertion", assertion)
 	}
-	req, err := http.NewRequestWithContext(s.Context(), "POST", s.b.URL("pdnd")+"/token.oauth2", strings.NewReader(form.Encode()))
-	if err != nil {
-		s.Fatal(err)
-	}
-	req.Header.Set("Content-Type", r.contentType)
+	header := lab.With(r.contentType, "")
 	if r.dpop != "" {
-		req.Header.Set("DPoP", r.dpop)
+		header.Set("DPoP", r.dpop)
 	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return resp, body
+	return lab.Ask(s.T, s.http, "POST", s.b.URL("pdnd")+"/token.oauth2", form.Encode(), header)
 }
 
 // voucher gets a voucher, which must be given.
 func (s *stage) voucher(r *request) string {
 	s.Helper()
-	resp, body := s.send(r)
+	a := s.send(r)
 	var out struct {
 		Token string `json:"access_token"`
 		Type  string `json:"token_type"`
 		Life  int    `json:"expires_in"`
 	}
-	if err := json.Unmarshal(body, &out); err != nil || resp.StatusCode != 200 || out.Type != "Bearer" {
-		s.Fatalf("status %d (%s), error %v", resp.StatusCode, resp.Header.Get("X-Lab-Reason"), err)
+	if err := json.Unmarshal([]byte(a.Raw), &out); err != nil || a.Status != 200 || out.Type != "Bearer" {
+		s.Fatalf("status %d (%s), error %v", a.Status, a.Reason(), err)
 	}
 	return out.Token
 }
@@ -206,14 +192,14 @@ func TestRefusals(t *testing.T) {
 			r := s.request()
 			c.change(s, r)
 			if r.form == nil { // a body that is no form
-				resp := s.post("%zz")
-				s.refused(resp, c.rule)
+				a := lab.Ask(s.T, s.http, "POST", s.b.URL("pdnd")+"/token.oauth2", "%zz", lab.With(r.contentType, ""))
+				s.refused(a, c.rule)
 				return
 			}
-			resp, body := s.send(r)
-			s.refused(resp, c.rule)
+			a := s.send(r)
+			s.refused(a, c.rule)
 			var p problem
-			if err := json.Unmarshal(body, &p); err != nil {
+			if err := json.Unmarshal([]byte(a.Raw), &p); err != nil {
 				t.Fatal(err)
 			}
 			p.CorrelationID = ""
@@ -229,21 +215,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func (s *stage) post(body string) *http.Response {
-	s.Helper()
-	resp, err := s.http.Post(s.b.URL("pdnd")+"/token.oauth2", "application/x-www-form-urlencoded", strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp
-}
-
-func (s *stage) refused(resp *http.Response, rule string) {
+func (s *stage) refused(a lab.Answer, rule string) {
 	s.Helper()
 	j := s.b.Journal()
-	if resp.StatusCode != 400 || j[len(j)-1].Refused != rule || resp.Header.Get("X-Lab-Reason") != rule {
-		s.Errorf("status %d, refused for %q, want 400 for %q", resp.StatusCode, j[len(j)-1].Refused, rule)
+	if a.Status != 400 || j[len(j)-1].Refused != rule || a.Reason() != rule {
+		s.Errorf("status %d, refused for %q, want 400 for %q", a.Status, j[len(j)-1].Refused, rule)
 	}
 }
 
@@ -264,24 +240,23 @@ func TestTokenAnswerBearsLifeAndLimits(t *testing.T) {
 	r := s.request()
 	r.claims["aud"] = []string{AssertionAudience}
 	r.claims["digest"] = digest
-	resp, body := s.send(r)
-	if resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "no-cache, no-store" ||
-		resp.Header.Get("X-Rate-Limit-Limit") != "2" || resp.Header.Get("X-Rate-Limit-Remaining") != "1" ||
-		resp.Header.Get("X-Rate-Limit-Interval") != "1000" {
-		t.Errorf("status %d, headers %v", resp.StatusCode, resp.Header)
+	a := s.send(r)
+	if a.Status != 200 || a.Header.Get("Cache-Control") != "no-cache, no-store" ||
+		a.Header.Get("X-Rate-Limit-Limit") != "2" || a.Header.Get("X-Rate-Limit-Remaining") != "1" ||
+		a.Header.Get("X-Rate-Limit-Interval") != "1000" {
+		t.Errorf("status %d, headers %v", a.Status, a.Header)
 	}
-	var out map[string]any
-	if err := json.Unmarshal(body, &out); err != nil || out["expires_in"] != 1.0 {
-		t.Errorf("%v, %v", out, err)
+	if a.Body["expires_in"] != 1.0 {
+		t.Errorf("%v", a.Body)
 	}
-	v, rule := s.m.read(out["access_token"].(string))
+	v, rule := s.m.read(a.Body["access_token"].(string))
 	if rule != "" || v.Digest == nil || *v.Digest != digest || v.Expires-v.IssuedAt != 1 || v.Issuer != Issuer {
 		t.Errorf("voucher %+v, %s", v, rule)
 	}
 	s.voucher(s.request())
-	resp, _ = s.send(s.request())
-	if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("X-Rate-Limit-Remaining") != "0" {
-		t.Errorf("beyond the limit: status %d", resp.StatusCode)
+	a = s.send(s.request())
+	if a.Status != http.StatusTooManyRequests || a.Header.Get("X-Rate-Limit-Remaining") != "0" {
+		t.Errorf("beyond the limit: status %d", a.Status)
 	}
 	s.b.Advance(time.Second)
 	s.voucher(s.request())

@@ -62,9 +62,9 @@ func (s *stage) bind(digest string) string {
 	}
 	a := s.send("POST", s.b.URL("pdnd")+"/token.oauth2", "", form.Encode(),
 		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
-	token, _ := a.body["access_token"].(string)
+	token, _ := a.Body["access_token"].(string)
 	if token == "" {
-		s.Fatalf("voucher: %d %s", a.status, a.header.Get("X-Lab-Reason"))
+		s.Fatalf("voucher: %d %s", a.Status, a.Reason())
 	}
 	return token
 }
@@ -87,8 +87,8 @@ func TestEvidenceIsTakenAndRead(t *testing.T) {
 	s.m.Set(func(x *Settings) { x.Audit = true })
 	p := s.proof()
 	p.digest = func(c string) string { return strings.ToUpper(hash(c)) } // as a public client writes it
-	if a := s.witness(p); a.status != 200 {
-		t.Fatalf("%d %s", a.status, a.header.Get("X-Lab-Reason"))
+	if a := s.witness(p); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Reason())
 	}
 	j := s.b.Journal()
 	if asked, _ := j[len(j)-1].Parsed.(Asked); asked.User != "operatore-0042" {
@@ -131,8 +131,8 @@ func TestEvidenceRefusals(t *testing.T) {
 		{"evidence: jti used before", func(s *stage, p *proof) {
 			first := *p
 			first.claims = maps.Clone(p.claims)
-			if a := s.witness(&first); a.status != 200 {
-				s.Fatal(a.header.Get("X-Lab-Reason"))
+			if a := s.witness(&first); a.Status != 200 {
+				s.Fatal(a.Reason())
 			}
 		}},
 	} {
@@ -160,7 +160,7 @@ func TestEvidenceNeedsAVoucher(t *testing.T) {
 func TestEvidenceIsNotAskedForByDefault(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	if a := s.record(s.who("ri-active").CodiceFiscale, "sintetico"); a.status != 200 || !json.Valid([]byte(a.raw)) {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a := s.record(s.who("ri-active").CodiceFiscale, "sintetico"); a.Status != 200 || !json.Valid([]byte(a.Raw)) {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 }

@@ -3,7 +3,7 @@ package registroimprese
 import (
 	"encoding/base64"
 	"encoding/json"
-	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -45,35 +45,14 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
-	raw    string
-}
+type answer struct{ lab.Answer }
 
 func (s *stage) try(method, url, bearer, body string, header http.Header) (answer, error) {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
-	}
-	req.GetBody = nil // nothing may be sent twice behind our back
-	for k, v := range header {
-		req.Header[k] = v
-	}
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	json.Unmarshal(raw, &a.body)
-	return a, err
+	all := lab.With("", bearer)
+	maps.Copy(all, header)
+	a, err := lab.Try(s.T, s.http, method, url, body, all)
+	return answer{a}, err
 }
 
 func (s *stage) send(method, url, bearer, body string, header http.Header) answer {
@@ -95,10 +74,10 @@ func (s *stage) enter(scope string) string {
 		"exp": s.b.Clock().Now().Add(30 * time.Second).Unix(), "scope": scope,
 	})
 	a := s.send("POST", s.m.WSPAURL()+"/authentication"+query, "", assertion, http.Header{"Content-Type": {"text/plain"}})
-	if a.status != 200 || strings.Count(a.raw, ".") != 2 {
-		s.Fatalf("login: %d %s", a.status, a.header.Get("X-Lab-Reason"))
+	if a.Status != 200 || strings.Count(a.Raw, ".") != 2 {
+		s.Fatalf("login: %d %s", a.Status, a.Reason())
 	}
-	return a.raw
+	return a.Raw
 }
 
 func (s *stage) compact(key any, header, claims map[string]any) string {
@@ -154,7 +133,7 @@ func (s *stage) who(story string) lab.Member { return s.b.Who(story) }
 
 // at reads a member of an answer by its path; nil where there is none.
 func (a answer) at(path ...string) any {
-	var v any = a.body
+	var v any = a.Body
 	for _, p := range path {
 		m, ok := v.(map[string]any)
 		if !ok {
@@ -167,6 +146,6 @@ func (a answer) at(path ...string) any {
 
 // says tells whether the gateway answered "not found" with authority.
 func (a answer) says(app, description string) bool {
-	return a.status == 200 && a.body["code"] == "WSPA_ERR_04" && a.body["appName"] == app &&
-		a.body["description"] == description && a.body["timestamp"] != nil
+	return a.Status == 200 && a.Body["code"] == "WSPA_ERR_04" && a.Body["appName"] == app &&
+		a.Body["description"] == description && a.Body["timestamp"] != nil
 }

@@ -15,10 +15,10 @@ import (
 func (s *stage) refused(a answer, status int, rule string) {
 	s.Helper()
 	j := s.b.Journal()
-	if got := j[len(j)-1].Refused; a.status != status || got != rule || a.header.Get("X-Lab-Reason") != rule {
-		s.Errorf("status %d for %q, want %d for %q", a.status, got, status, rule)
+	if got := j[len(j)-1].Refused; a.Status != status || got != rule || a.Reason() != rule {
+		s.Errorf("status %d for %q, want %d for %q", a.Status, got, status, rule)
 	}
-	if strings.Contains(a.raw, NoSuchEnterprise) || strings.Contains(a.raw, "WSPA_ERR_04") {
+	if strings.Contains(a.Raw, NoSuchEnterprise) || strings.Contains(a.Raw, "WSPA_ERR_04") {
 		s.Error("a refusal reads like the register's word that there is none")
 	}
 }
@@ -76,10 +76,10 @@ func TestGatewayRefusals(t *testing.T) {
 			s := newStage(t)
 			a := c.ask(s)
 			s.refused(a, c.status, c.rule)
-			if c.app == "" && a.body["httpCode"] != "401" || c.app != "" && (a.body["appName"] != c.app || a.body["code"] == nil) {
-				t.Errorf("not the gateway's error: %s", a.raw)
+			if c.app == "" && a.Body["httpCode"] != "401" || c.app != "" && (a.Body["appName"] != c.app || a.Body["code"] == nil) {
+				t.Errorf("not the gateway's error: %s", a.Raw)
 			}
-			if a.header.Get("X-Tracking-trackingId") == "" {
+			if a.Header.Get("X-Tracking-trackingId") == "" {
 				t.Error("no tracking identifier")
 			}
 		})
@@ -118,8 +118,8 @@ func TestPDNDRefusals(t *testing.T) {
 		{"query: a parameter that is not the operation's", 400, ask("GET", "/imprese/"+company+"?profilo=completo&client_id=x")},
 		{"quota: the minute's is used up", 429, func(s *stage) answer {
 			s.m.Set(func(x *Settings) { x.Granted = 1 })
-			if a := s.record(company, "completo"); a.status != 200 || a.header.Get("X-RateLimit-Remaining") != "0" {
-				s.Errorf("the last one: %d %v", a.status, a.header)
+			if a := s.record(company, "completo"); a.Status != 200 || a.Header.Get("X-RateLimit-Remaining") != "0" {
+				s.Errorf("the last one: %d %v", a.Status, a.Header)
 			}
 			return s.record(company, "completo")
 		}},
@@ -129,10 +129,10 @@ func TestPDNDRefusals(t *testing.T) {
 			s := newStage(t)
 			a := c.ask(s)
 			s.refused(a, c.status, c.rule)
-			if a.header.Get("Content-Type") != "application/problem+json" || a.body["status"] != float64(c.status) || a.body["type"] != "about:blank" {
-				t.Errorf("not a problem: %s", a.raw)
+			if a.Header.Get("Content-Type") != "application/problem+json" || a.Body["status"] != float64(c.status) || a.Body["type"] != "about:blank" {
+				t.Errorf("not a problem: %s", a.Raw)
 			}
-			if left := a.header.Get("Retry-After"); (c.status == 429) != (left == "60") {
+			if left := a.Header.Get("Retry-After"); (c.status == 429) != (left == "60") {
 				t.Errorf("Retry-After %q", left)
 			}
 		})
@@ -148,8 +148,8 @@ func TestWithoutAPlatformTheSecondRoadIsClosedAndTheFirstOpen(t *testing.T) {
 	code := s.who("ri-active").CodiceFiscale
 	a := s.record(code, "completo")
 	s.refused(a, 401, "voucher: no platform on this bench")
-	if a := s.seat(code); a.status != 200 || a.body["cf"] != code {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a := s.seat(code); a.Status != 200 || a.Body["cf"] != code {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 	stanza, err := m.Stanza(lab.Files{Dir: t.TempDir(), CA: "ca.pem"})
 	if err != nil || len(stanza.Instances) != 1 || stanza.Instances[0].Name != "registroimprese" {
@@ -187,8 +187,8 @@ func TestStatusNeedsNoVoucher(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	a := s.send("GET", s.m.PDNDURL()+"/status", "", "", nil)
-	if a.status != 200 || a.header.Get("Content-Type") != "application/problem+json" || a.body["status"] != 200.0 {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a.Status != 200 || a.Header.Get("Content-Type") != "application/problem+json" || a.Body["status"] != 200.0 {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 }
 
@@ -205,18 +205,18 @@ func TestSwitchesOfShape(t *testing.T) {
 			return s.seat(m.CodiceFiscale).at("indirizzoLocalizzazione", "denominazione") != nil
 		}},
 		"another word for yes": {func(x *Settings) { x.Yes = "VerificaOk" }, func(s *stage, m lab.Member) bool {
-			return s.represents(m.Representative, m.CodiceFiscale).body["esitoVerifica"] == "VerificaOk"
+			return s.represents(m.Representative, m.CodiceFiscale).Body["esitoVerifica"] == "VerificaOk"
 		}},
 		"answers about somebody else": {func(x *Settings) { x.Crossed = true }, func(s *stage, m lab.Member) bool {
-			a, c := s.seat(m.CodiceFiscale).body["cf"], s.record(m.CodiceFiscale, "completo").body["codiceFiscale"]
+			a, c := s.seat(m.CodiceFiscale).Body["cf"], s.record(m.CodiceFiscale, "completo").Body["codiceFiscale"]
 			represents, represented := s.represents(m.Representative, m.CodiceFiscale), s.represented(m.Representative)
-			return a != nil && a != m.CodiceFiscale && c == a && represents.body["cfPersona"] == m.Representative &&
-				represents.body["cfImpresa"] == a && represented.body["cfPersona"] != m.Representative
+			return a != nil && a != m.CodiceFiscale && c == a && represents.Body["cfPersona"] == m.Representative &&
+				represents.Body["cfImpresa"] == a && represented.Body["cfPersona"] != m.Representative
 		}},
 		"the other 401": {func(x *Settings) { x.Unauthorized = wspa.BackEnd }, func(s *stage, m lab.Member) bool {
 			s.token = ""
 			a := s.seat(m.CodiceFiscale)
-			return a.status == 401 && a.body["status"] == 401.0 && a.body["path"] == "/wspa/auth/token"
+			return a.Status == 401 && a.Body["status"] == 401.0 && a.Body["path"] == "/wspa/auth/token"
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -249,25 +249,25 @@ func TestQuotasAreCountedPerServiceAndRenewed(t *testing.T) {
 			s.m.Set(c.set)
 			m := s.who("ri-active")
 			for range 3 {
-				if a := s.exists(m.CodiceFiscale); a.status != 200 {
-					t.Fatalf("%d %s", a.status, a.raw)
+				if a := s.exists(m.CodiceFiscale); a.Status != 200 {
+					t.Fatalf("%d %s", a.Status, a.Raw)
 				}
 			}
 			a := s.seat(m.CodiceFiscale) // of the same service
 			s.refused(a, http.StatusTooManyRequests, c.rule)
-			if a.header.Get("Retry-After") != c.after || a.body["httpCode"] != "429" {
-				t.Errorf("Retry-After %q: %s", a.header.Get("Retry-After"), a.raw)
+			if a.Header.Get("Retry-After") != c.after || a.Body["httpCode"] != "429" {
+				t.Errorf("Retry-After %q: %s", a.Header.Get("Retry-After"), a.Raw)
 			}
-			if a := s.represented(m.Representative); a.status != 200 {
-				t.Errorf("another service: %d", a.status)
+			if a := s.represented(m.Representative); a.Status != 200 {
+				t.Errorf("another service: %d", a.Status)
 			}
 			s.b.Advance(c.renew - time.Second)
-			if a := s.seat(m.CodiceFiscale); a.status != 429 {
-				t.Errorf("a second early: %d", a.status)
+			if a := s.seat(m.CodiceFiscale); a.Status != 429 {
+				t.Errorf("a second early: %d", a.Status)
 			}
 			s.b.Advance(time.Second)
-			if a := s.seat(m.CodiceFiscale); a.status != 200 {
-				t.Errorf("renewed: %d", a.status)
+			if a := s.seat(m.CodiceFiscale); a.Status != 200 {
+				t.Errorf("renewed: %d", a.Status)
 			}
 		})
 	}
@@ -285,17 +285,17 @@ func TestMaintenanceIsAtNightInItaly(t *testing.T) {
 		{0, 200}, {12*time.Hour - time.Second, 200}, {time.Second, 503}, {11*time.Hour - time.Second, 503}, {time.Second, 200},
 	} {
 		s.b.Advance(c.advance)
-		if a := s.seat(code); a.status != c.status || a.status == 503 && (a.body["code"] != "WSPA_ERR_503" || a.body["appName"] == nil) {
-			t.Errorf("at %s: %d %s", s.b.Clock().Now(), a.status, a.raw)
+		if a := s.seat(code); a.Status != c.status || a.Status == 503 && (a.Body["code"] != "WSPA_ERR_503" || a.Body["appName"] == nil) {
+			t.Errorf("at %s: %d %s", s.b.Clock().Now(), a.Status, a.Raw)
 		}
-		if a := s.record(code, "completo"); a.status != 200 {
-			t.Errorf("over PDND at %s: %d", s.b.Clock().Now(), a.status)
+		if a := s.record(code, "completo"); a.Status != 200 {
+			t.Errorf("over PDND at %s: %d", s.b.Clock().Now(), a.Status)
 		}
 	}
 	s.m.Set(func(x *Settings) { x.Night = false })
 	s.b.Advance(13 * time.Hour)
-	if a := s.seat(code); a.status != 200 {
-		t.Errorf("without the switch: %d", a.status)
+	if a := s.seat(code); a.Status != 200 {
+		t.Errorf("without the switch: %d", a.Status)
 	}
 }
 
@@ -308,26 +308,26 @@ func TestFaultsSpeakTheRoadsOwnShape(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, c := s.seat(code), s.record(code, "completo")
-		if a.status != status || a.header.Get("Content-Type") != "application/json" || status == 401 && a.body["httpCode"] != "401" ||
-			status != 401 && a.body["appName"] == nil {
-			t.Errorf("%s on the gateway: %d %s", fault, a.status, a.raw)
+		if a.Status != status || a.Header.Get("Content-Type") != "application/json" || status == 401 && a.Body["httpCode"] != "401" ||
+			status != 401 && a.Body["appName"] == nil {
+			t.Errorf("%s on the gateway: %d %s", fault, a.Status, a.Raw)
 		}
-		if c.status != status || c.header.Get("Content-Type") != "application/problem+json" || c.body["status"] != float64(status) {
-			t.Errorf("%s on PDND: %d %s", fault, c.status, c.raw)
+		if c.Status != status || c.Header.Get("Content-Type") != "application/problem+json" || c.Body["status"] != float64(status) {
+			t.Errorf("%s on PDND: %d %s", fault, c.Status, c.Raw)
 		}
-		if after := "2"; status == 429 && (a.header.Get("Retry-After") != after || c.header.Get("Retry-After") != after) {
+		if after := "2"; status == 429 && (a.Header.Get("Retry-After") != after || c.Header.Get("Retry-After") != after) {
 			t.Error("no Retry-After")
 		}
-		if a := s.seat(code); a.status != 200 {
-			t.Errorf("%s stays: %d", fault, a.status)
+		if a := s.seat(code); a.Status != 200 {
+			t.Errorf("%s stays: %d", fault, a.Status)
 		}
 	}
 	s.b.Inject(lab.Fault{Match: "registroimprese GET /imprese/{codiceFiscale}", Times: 1, Do: lab.Status, Status: 404, Body: []byte("<html>")})
-	if a := s.seat(code); a.status != 200 {
-		t.Errorf("a fault of the other road: %d", a.status)
+	if a := s.seat(code); a.Status != 200 {
+		t.Errorf("a fault of the other road: %d", a.Status)
 	}
-	if a := s.record(code, "completo"); a.status != 404 || a.raw != "<html>" {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a := s.record(code, "completo"); a.Status != 404 || a.Raw != "<html>" {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 }
 
@@ -339,8 +339,8 @@ func TestMisbehaveSparesTheLogin(t *testing.T) {
 	}
 	s.token = s.enter(wspa.ScopeSeat + " " + wspa.ScopeSpeaks)
 	for op, ask := range s.questions(s.who("ri-active")) {
-		if a := ask(); a.status != 503 {
-			t.Errorf("%s: %d", op, a.status)
+		if a := ask(); a.Status != 503 {
+			t.Errorf("%s: %d", op, a.Status)
 		}
 	}
 }
@@ -389,7 +389,7 @@ func TestTheSameSeedGivesTheSameAnswers(t *testing.T) {
 			s.seat(m.CodiceFiscale), s.exists(m.CodiceFiscale), s.represents(m.Representative, m.CodiceFiscale),
 			s.represented(m.Representative), s.record(m.CodiceFiscale, "completo"),
 		} {
-			out = append(out, a.header.Get("X-Tracking-trackingId")+" "+a.raw)
+			out = append(out, a.Header.Get("X-Tracking-trackingId")+" "+a.Raw)
 		}
 		return out
 	}

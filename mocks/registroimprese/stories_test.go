@@ -21,33 +21,33 @@ func TestEveryEnterpriseOfTheCastIsEnrolled(t *testing.T) {
 		}
 		a := s.record(member.CodiceFiscale, "completo")
 		if !known {
-			if a.status != 404 || a.body["type"] != NoSuchEnterprise {
-				t.Fatalf("%s, not an enterprise: %d %s", member.Story, a.status, a.raw)
+			if a.Status != 404 || a.Body["type"] != NoSuchEnterprise {
+				t.Fatalf("%s, not an enterprise: %d %s", member.Story, a.Status, a.Raw)
 			}
-			if e := s.exists(member.CodiceFiscale); e.body["esito"] != false {
-				t.Errorf("%s, not an enterprise, exists: %s", member.Story, e.raw)
+			if e := s.exists(member.CodiceFiscale); e.Body["esito"] != false {
+				t.Errorf("%s, not an enterprise, exists: %s", member.Story, e.Raw)
 			}
 			continue
 		}
 		seen++
-		if a.status != 200 || a.at("statoAttivita", "codice") != "A" || a.body["codiceFiscale"] != member.CodiceFiscale ||
-			!strings.EqualFold(fmt.Sprint(a.body["denominazione"]), member.Name) && member.Capacity == lab.Enterprise ||
-			len(a.body["attivita"].([]any)) == 0 {
-			t.Fatalf("%s: %d %s", member.Story, a.status, a.raw)
+		if a.Status != 200 || a.at("statoAttivita", "codice") != "A" || a.Body["codiceFiscale"] != member.CodiceFiscale ||
+			!strings.EqualFold(fmt.Sprint(a.Body["denominazione"]), member.Name) && member.Capacity == lab.Enterprise ||
+			len(a.Body["attivita"].([]any)) == 0 {
+			t.Fatalf("%s: %d %s", member.Story, a.Status, a.Raw)
 		}
 		pec := any(nil)
 		if member.INIPEC != nil && member.INIPEC.Enterprise != "" {
 			pec = member.INIPEC.Enterprise
 		}
-		if a.body["pec"] != pec {
-			t.Errorf("%s: PEC %v, want %v", member.Story, a.body["pec"], pec)
+		if a.Body["pec"] != pec {
+			t.Errorf("%s: PEC %v, want %v", member.Story, a.Body["pec"], pec)
 		}
 		speaker := member.Representative
 		if speaker == "" {
 			speaker = member.CodiceFiscale
 		}
-		if r := s.represents(speaker, member.CodiceFiscale); r.body["esitoVerifica"] != "OK" {
-			t.Errorf("%s is not represented by its own: %s", member.Story, r.raw)
+		if r := s.represents(speaker, member.CodiceFiscale); r.Body["esitoVerifica"] != "OK" {
+			t.Errorf("%s is not represented by its own: %s", member.Story, r.Raw)
 		}
 	}
 	if seen < 100 {
@@ -61,11 +61,11 @@ func TestBothCodesOfAnEnterpriseLeadToIt(t *testing.T) {
 	for _, story := range []string{"company-codes-differ", "sole-trader-as-enterprise"} {
 		member := s.who(story)
 		for _, code := range []string{member.CodiceFiscale, member.PartitaIVA, strings.ToLower(member.CodiceFiscale)} {
-			if a := s.seat(code); a.status != 200 || a.body["cf"] != member.CodiceFiscale {
-				t.Errorf("%s: seat %s", story, a.raw)
+			if a := s.seat(code); a.Status != 200 || a.Body["cf"] != member.CodiceFiscale {
+				t.Errorf("%s: seat %s", story, a.Raw)
 			}
-			if a := s.record(code, "sintetico"); a.status != 200 || a.body["partitaIva"] != member.PartitaIVA {
-				t.Errorf("%s: record %s", story, a.raw)
+			if a := s.record(code, "sintetico"); a.Status != 200 || a.Body["partitaIva"] != member.PartitaIVA {
+				t.Errorf("%s: record %s", story, a.Raw)
 			}
 		}
 	}
@@ -87,14 +87,14 @@ func TestProfilesDifferByTheFullOnesFields(t *testing.T) {
 	code := s.who("ri-active").CodiceFiscale
 	short, full := s.record(code, "sintetico"), s.record(code, "completo")
 	for _, field := range []string{"formaGiuridica", "tipoSoggetto", "dataIscrizione", "dataAtto", "attivita"} {
-		if short.body[field] != nil || full.body[field] == nil {
-			t.Errorf("%s: short %v, full %v", field, short.body[field], full.body[field])
+		if short.Body[field] != nil || full.Body[field] == nil {
+			t.Errorf("%s: short %v, full %v", field, short.Body[field], full.Body[field])
 		}
 	}
 	trader := s.record(s.who("sole-trader-as-enterprise").CodiceFiscale, "completo")
-	if trader.at("naturaGiuridica", "codice") != "DI" || trader.body["dataAtto"] != nil ||
-		trader.body["tipoSoggetto"] != "IMPRESA INDIVIDUALE" {
-		t.Errorf("a sole trader: %s", trader.raw)
+	if trader.at("naturaGiuridica", "codice") != "DI" || trader.Body["dataAtto"] != nil ||
+		trader.Body["tipoSoggetto"] != "IMPRESA INDIVIDUALE" {
+		t.Errorf("a sole trader: %s", trader.Raw)
 	}
 }
 
@@ -103,21 +103,21 @@ func tellings() map[string]func(s *stage, m lab.Member) bool {
 	standing := func(code string) func(*stage, lab.Member) bool {
 		return func(s *stage, m lab.Member) bool {
 			a := s.record(m.CodiceFiscale, "sintetico")
-			return a.status == 200 && a.at("statoAttivita", "codice") == code && a.body["pec"] == m.INIPEC.Enterprise &&
-				m.INIPEC.Enterprise != "" && s.seat(m.CodiceFiscale).body["cf"] == m.CodiceFiscale
+			return a.Status == 200 && a.at("statoAttivita", "codice") == code && a.Body["pec"] == m.INIPEC.Enterprise &&
+				m.INIPEC.Enterprise != "" && s.seat(m.CodiceFiscale).Body["cf"] == m.CodiceFiscale
 		}
 	}
 	verdict := func(want string) func(*stage, lab.Member) bool {
 		return func(s *stage, m lab.Member) bool {
 			a := s.represents(m.Representative, m.CodiceFiscale)
-			return a.status == 200 && a.body["esitoVerifica"] == want && a.body["cfPersona"] == m.Representative
+			return a.Status == 200 && a.Body["esitoVerifica"] == want && a.Body["cfPersona"] == m.Representative
 		}
 	}
 	everywhere := func(check func(answer) bool) func(*stage, lab.Member) bool {
 		return func(s *stage, m lab.Member) bool {
 			for op, ask := range s.questions(m) {
 				if a := ask(); !check(a) {
-					s.Errorf("%s: %d %s", op, a.status, a.raw)
+					s.Errorf("%s: %d %s", op, a.Status, a.Raw)
 					return false
 				}
 			}
@@ -127,35 +127,35 @@ func tellings() map[string]func(s *stage, m lab.Member) bool {
 	return map[string]func(*stage, lab.Member) bool{
 		"ri-active": standing("A"),
 		"ri-ceased": func(s *stage, m lab.Member) bool {
-			return standing("C")(s, m) && s.exists(m.CodiceFiscale).body["esito"] == false
+			return standing("C")(s, m) && s.exists(m.CodiceFiscale).Body["esito"] == false
 		},
 		"ri-inactive": func(s *stage, m lab.Member) bool {
-			return standing("I")(s, m) && len(s.record(m.CodiceFiscale, "completo").body["attivita"].([]any)) == 0
+			return standing("I")(s, m) && len(s.record(m.CodiceFiscale, "completo").Body["attivita"].([]any)) == 0
 		},
 		"ri-suspended": standing("S"), "ri-liquidation": standing("L"), "ri-insolvent": standing("P"),
 		"ri-odd-status": standing("Q"), "ri-no-status": standing(""),
 		"ri-unknown": func(s *stage, m lab.Member) bool {
 			a := s.record(m.CodiceFiscale, "sintetico")
-			return a.status == 404 && a.body["type"] == NoSuchEnterprise && s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") &&
-				s.exists(m.CodiceFiscale).body["esito"] == false && m.INIPEC.Enterprise != "" &&
+			return a.Status == 404 && a.Body["type"] == NoSuchEnterprise && s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") &&
+				s.exists(m.CodiceFiscale).Body["esito"] == false && m.INIPEC.Enterprise != "" &&
 				s.represents(m.Representative, m.CodiceFiscale).says(appSpeaks, "LR Not found") &&
 				s.represented(m.Representative).says(appSpeaks, "LR Not found")
 		},
 		"ri-without-pec": func(s *stage, m lab.Member) bool {
 			a := s.record(m.CodiceFiscale, "completo")
-			_, there := a.body["pec"]
-			return a.status == 200 && !there && m.INIPEC.Enterprise == ""
+			_, there := a.Body["pec"]
+			return a.Status == 200 && !there && m.INIPEC.Enterprise == ""
 		},
 		"ri-odd-pec": func(s *stage, m lab.Member) bool {
-			pec, _ := s.record(m.CodiceFiscale, "completo").body["pec"].(string)
+			pec, _ := s.record(m.CodiceFiscale, "completo").Body["pec"].(string)
 			return pec != "" && !strings.Contains(pec, "@")
 		},
 		"ri-null-seat": func(s *stage, m lab.Member) bool {
 			a := s.seat(m.CodiceFiscale)
-			return strings.Contains(a.raw, `"indirizzoLocalizzazione":null`) && a.body["denominazione"] != nil
+			return strings.Contains(a.Raw, `"indirizzoLocalizzazione":null`) && a.Body["denominazione"] != nil
 		},
 		"ri-seat-not-found": func(s *stage, m lab.Member) bool {
-			return s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") && s.exists(m.CodiceFiscale).body["esito"] == true
+			return s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") && s.exists(m.CodiceFiscale).Body["esito"] == true
 		},
 		"ri-getncivico": func(s *stage, m lab.Member) bool {
 			a := s.seat(m.CodiceFiscale)
@@ -163,14 +163,14 @@ func tellings() map[string]func(s *stage, m lab.Member) bool {
 		},
 		"ri-name-inside": func(s *stage, m lab.Member) bool {
 			a := s.seat(m.CodiceFiscale)
-			return a.at("indirizzoLocalizzazione", "denominazione") != nil && a.body["denominazione"] == nil
+			return a.at("indirizzoLocalizzazione", "denominazione") != nil && a.Body["denominazione"] == nil
 		},
 		"ri-name-absent": func(s *stage, m lab.Member) bool {
 			a := s.seat(m.CodiceFiscale)
-			return a.body["cf"] == m.CodiceFiscale && !strings.Contains(a.raw, "denominazione")
+			return a.Body["cf"] == m.CodiceFiscale && !strings.Contains(a.Raw, "denominazione")
 		},
 		"ri-exists-false": func(s *stage, m lab.Member) bool {
-			return s.exists(m.CodiceFiscale).body["esito"] == false && s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") &&
+			return s.exists(m.CodiceFiscale).Body["esito"] == false && s.seat(m.CodiceFiscale).says(appSeat, "Sede Not found") &&
 				s.represents(m.Representative, m.CodiceFiscale).says(appSpeaks, "LR Not found") &&
 				s.record(m.CodiceFiscale, "sintetico").at("statoAttivita", "codice") == "C"
 		},
@@ -178,26 +178,26 @@ func tellings() map[string]func(s *stage, m lab.Member) bool {
 		"ri-represents-other": verdict("KO"), "ri-represents-odd": verdict("DA VERIFICARE"),
 		"ri-represents-not-found": func(s *stage, m lab.Member) bool {
 			return s.represents(m.Representative, m.CodiceFiscale).says(appSpeaks, "LR Not found") &&
-				s.represented(m.Representative).says(appSpeaks, "LR Not found") && s.exists(m.CodiceFiscale).body["esito"] == true
+				s.represented(m.Representative).says(appSpeaks, "LR Not found") && s.exists(m.CodiceFiscale).Body["esito"] == true
 		},
 		"ri-holder-of-three": func(s *stage, m lab.Member) bool {
 			var codes []string
-			list, _ := s.represented(m.Representative).body["elencoImpreseRappresentate"].([]any)
+			list, _ := s.represented(m.Representative).Body["elencoImpreseRappresentate"].([]any)
 			for _, e := range list {
 				codes = append(codes, e.(map[string]any)["cfImpresa"].(string))
 			}
 			return len(codes) == 3 && slices.Contains(codes, m.CodiceFiscale)
 		},
 		"ri-holder-null-list": func(s *stage, m lab.Member) bool {
-			return strings.Contains(s.represented(m.Representative).raw, `"elencoImpreseRappresentate":null`) && verdict("OK")(s, m)
+			return strings.Contains(s.represented(m.Representative).Raw, `"elencoImpreseRappresentate":null`) && verdict("OK")(s, m)
 		},
 		"ri-holder-empty-list": func(s *stage, m lab.Member) bool {
-			return strings.Contains(s.represented(m.Representative).raw, `"elencoImpreseRappresentate":[]`) && verdict("OK")(s, m)
+			return strings.Contains(s.represented(m.Representative).Raw, `"elencoImpreseRappresentate":[]`) && verdict("OK")(s, m)
 		},
-		"ri-broken": everywhere(func(a answer) bool { return a.status == 500 }),
+		"ri-broken": everywhere(func(a answer) bool { return a.Status == 500 }),
 		"ri-busy": func(s *stage, m lab.Member) bool {
 			for _, ask := range s.questions(m) {
-				if first, second, third := ask(), ask(), ask(); first.status != 503 || second.status != 503 || third.status != 200 {
+				if first, second, third := ask(), ask(), ask(); first.Status != 503 || second.Status != 503 || third.Status != 200 {
 					return false
 				}
 			}
@@ -206,30 +206,30 @@ func tellings() map[string]func(s *stage, m lab.Member) bool {
 		"ri-reset": func(s *stage, m lab.Member) bool {
 			url := s.m.WSPAURL() + "/sede/" + m.CodiceFiscale + query
 			_, err := s.try("POST", url, s.token, "", nil)
-			return err != nil && s.seat(m.CodiceFiscale).status == 200
+			return err != nil && s.seat(m.CodiceFiscale).Status == 200
 		},
 		"ri-slow": func(s *stage, m lab.Member) bool {
 			const wait = 30 * time.Millisecond
 			s.m.Set(func(x *Settings) { x.Slow = wait })
 			begun := time.Now()
-			return s.seat(m.CodiceFiscale).status == 200 && time.Since(begun) >= wait
+			return s.seat(m.CodiceFiscale).Status == 200 && time.Since(begun) >= wait
 		},
 		"ri-html": everywhere(func(a answer) bool {
-			return a.status == 200 && strings.HasPrefix(a.header.Get("Content-Type"), "text/html") && strings.HasPrefix(a.raw, "<!DOCTYPE")
+			return a.Status == 200 && strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") && strings.HasPrefix(a.Raw, "<!DOCTYPE")
 		}),
-		"ri-empty": everywhere(func(a answer) bool { return a.status == 200 && strings.TrimSpace(a.raw) == "{}" }),
+		"ri-empty": everywhere(func(a answer) bool { return a.Status == 200 && strings.TrimSpace(a.Raw) == "{}" }),
 		"ri-misrouted": everywhere(func(a answer) bool {
-			return a.status == 404 && a.body["type"] != NoSuchEnterprise && a.body["code"] != "WSPA_ERR_04"
+			return a.Status == 404 && a.Body["type"] != NoSuchEnterprise && a.Body["code"] != "WSPA_ERR_04"
 		}),
 		"ri-error-inside": func(s *stage, m lab.Member) bool {
 			for op, ask := range s.questions(m) {
-				if a := ask(); op != "record" && (a.status != 200 || a.body["code"] != "WSPA_ERR_99") || op == "record" && a.body["code"] != nil {
+				if a := ask(); op != "record" && (a.Status != 200 || a.Body["code"] != "WSPA_ERR_99") || op == "record" && a.Body["code"] != nil {
 					return false
 				}
 			}
 			return true
 		},
-		"ri-wrong-members": everywhere(func(a answer) bool { return a.status == 200 && strings.Contains(a.raw, `"ieri"`) }),
+		"ri-wrong-members": everywhere(func(a answer) bool { return a.Status == 200 && strings.Contains(a.Raw, `"ieri"`) }),
 	}
 }
 
@@ -290,14 +290,14 @@ func TestWhoRepresentsAnotherEnterpriseDoesNotRepresentThisOne(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	company := s.who("ri-active").CodiceFiscale
-	if a := s.represents(s.who("ri-ceased").Representative, company); a.body["esitoVerifica"] != "KO" {
-		t.Errorf("somebody else's representative: %s", a.raw)
+	if a := s.represents(s.who("ri-ceased").Representative, company); a.Body["esitoVerifica"] != "KO" {
+		t.Errorf("somebody else's representative: %s", a.Raw)
 	}
 	if a := s.represents(s.who("personal-domicile").CodiceFiscale, company); !a.says(appSpeaks, "LR Not found") {
-		t.Errorf("nobody's representative: %s", a.raw)
+		t.Errorf("nobody's representative: %s", a.Raw)
 	}
 	body := s.who("body-with-domicile")
 	if a := s.represents(body.Representative, body.CodiceFiscale); !a.says(appSpeaks, "LR Not found") {
-		t.Errorf("a body's representative: %s", a.raw)
+		t.Errorf("a body's representative: %s", a.Raw)
 	}
 }

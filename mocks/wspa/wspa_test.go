@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -67,37 +65,11 @@ func newStage(t *testing.T) *stage {
 	return &stage{T: t, b: b, m: m, http: b.Client(t)}
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
-	raw    string
-}
+type answer = lab.Answer
 
 func (s *stage) send(method, path, contentType, body string) answer {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.Context(), method, s.b.URL("toy")+path, strings.NewReader(body))
-	if err != nil {
-		s.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.http.Do(req)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	a := answer{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
-	json.Unmarshal(raw, &a.body)
-	return a
+	return lab.Ask(s.T, s.http, method, s.b.URL("toy")+path, body, lab.With(contentType, s.token))
 }
 
 // login is an assertion before it is sent: a case changes what its rule is about.
@@ -146,10 +118,10 @@ func (s *stage) try(l *login) answer {
 func (s *stage) enter() {
 	s.Helper()
 	a := s.try(s.login())
-	if a.status != 200 || a.header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.raw, ".") != 2 {
-		s.Fatalf("login: %d %s", a.status, a.header.Get("X-Lab-Reason"))
+	if a.Status != 200 || a.Header.Get("Content-Type") != "text/plain;charset=UTF-8" || strings.Count(a.Raw, ".") != 2 {
+		s.Fatalf("login: %d %s", a.Status, a.Reason())
 	}
-	s.token = a.raw
+	s.token = a.Raw
 }
 
 const query = "?client_id=" + clientID
@@ -206,14 +178,14 @@ func TestLoginRefusals(t *testing.T) {
 func (s *stage) refused(a answer, status int, rule string) {
 	s.Helper()
 	j := s.b.Journal()
-	if got := j[len(j)-1].Refused; a.status != status || got != rule || a.header.Get("X-Lab-Reason") != rule {
-		s.Errorf("status %d for %q, want %d for %q", a.status, got, status, rule)
+	if got := j[len(j)-1].Refused; a.Status != status || got != rule || a.Reason() != rule {
+		s.Errorf("status %d for %q, want %d for %q", a.Status, got, status, rule)
 	}
-	if a.header.Get("X-Tracking-trackingId") == "" {
+	if a.Header.Get("X-Tracking-trackingId") == "" {
 		s.Error("no tracking identifier")
 	}
-	if status == 401 && a.body["httpCode"] != "401" || status != 401 && (a.body["code"] == nil || a.body["timestamp"] == nil) {
-		s.Errorf("not the gateway's error: %s", a.raw)
+	if status == 401 && a.Body["httpCode"] != "401" || status != 401 && (a.Body["code"] == nil || a.Body["timestamp"] == nil) {
+		s.Errorf("not the gateway's error: %s", a.Raw)
 	}
 }
 
@@ -236,7 +208,7 @@ func TestTokenRefusals(t *testing.T) {
 		{"token: without the scope sede-impresa-pa", 401, func(s *stage) answer {
 			l := s.login()
 			l.claims["scope"] = "pec-pa lr-pa"
-			s.token = s.try(l).raw
+			s.token = s.try(l).Raw
 			return s.ask("/thing")
 		}},
 		{"path: no such operation", 404, func(s *stage) answer { return s.ask("/nothing") }},
@@ -256,8 +228,8 @@ func TestErrorsNameTheBackEndThatSpeaks(t *testing.T) {
 	s := newStage(t)
 	s.enter()
 	for path, app := range map[string]string{"/thing": "wspa-thing", "/refused": "wspa-thing", "/nothing": "wspa-toy"} {
-		if a := s.ask(path); a.body["appName"] != app {
-			t.Errorf("%s: %s", path, a.raw)
+		if a := s.ask(path); a.Body["appName"] != app {
+			t.Errorf("%s: %s", path, a.Raw)
 		}
 	}
 	if _, body := s.m.Problem(503); !strings.Contains(string(body), `"code":"WSPA_ERR_503","appName":"wspa-toy"`) {
@@ -270,8 +242,8 @@ func TestTheOther401(t *testing.T) {
 	s := newStage(t)
 	s.m.Set(func(x *Settings) { x.Unauthorized = BackEnd })
 	a := s.ask("/thing")
-	if a.status != 401 || a.body["status"] != 401.0 || a.body["path"] != "/wspa/auth/token" {
-		t.Errorf("%d %s", a.status, a.raw)
+	if a.Status != 401 || a.Body["status"] != 401.0 || a.Body["path"] != "/wspa/auth/token" {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 }
 
@@ -305,15 +277,15 @@ func TestLoginTakesEveryDressAndBothAudiences(t *testing.T) {
 		} {
 			l := s.login()
 			l.contentType, l.dress = contentType, dress
-			if a := s.try(l); a.status != 200 {
-				t.Errorf("%s, %s: %d", contentType, name, a.status)
+			if a := s.try(l); a.Status != 200 {
+				t.Errorf("%s, %s: %d", contentType, name, a.Status)
 			}
 		}
 	}
 	l := s.login()
 	l.claims["aud"], l.claims["scope"] = OfficialBase, "pec-pa lr-pa"
-	if a := s.try(l); a.status != 200 {
-		t.Errorf("the official audience: %d", a.status)
+	if a := s.try(l); a.Status != 200 {
+		t.Errorf("the official audience: %d", a.Status)
 	}
 }
 
