@@ -73,16 +73,26 @@ func (m *Mock) none(w http.ResponseWriter, app, description string) {
 	m.Answer(w, http.StatusOK, m.Failure(app, "WSPA_ERR_04", description))
 }
 
+// consult takes a question about an enterprise to the register. Nil: it is answered already, with the rule that it breaks or
+// with the trouble of its story.
+func (m *Mock) consult(w http.ResponseWriter, r *http.Request, app, op string, asked Asked, rule string) *book {
+	lab.Parsed(r.Context(), asked)
+	if rule != "" {
+		m.bad(w, r, app, rule)
+		return nil
+	}
+	b := m.register()
+	if m.troubled(w, r, op, asked.Company, b.tale(asked.Company).quirk, m.gatewayTrouble(app)) {
+		return nil
+	}
+	return b
+}
+
 // seat is POST /sede/{cf}.
 func (m *Mock) seat(w http.ResponseWriter, r *http.Request) {
 	asked, rule := readCompany(r)
-	lab.Parsed(r.Context(), asked)
-	if rule != "" {
-		m.bad(w, r, appSeat, rule)
-		return
-	}
-	b := m.register()
-	if m.troubled(w, r, "seat", asked.Company, b.tale(asked.Company).quirk, m.gatewayTrouble(appSeat)) {
+	b := m.consult(w, r, appSeat, "seat", asked, rule)
+	if b == nil {
 		return
 	}
 	held := b.find(asked.Company)
@@ -124,13 +134,8 @@ func (m *Mock) tellSeat(held *record) map[string]any {
 // exists is GET /esistenzari/{cf}: whether the enterprise is enrolled now.
 func (m *Mock) exists(w http.ResponseWriter, r *http.Request) {
 	asked, rule := readCompany(r)
-	lab.Parsed(r.Context(), asked)
-	if rule != "" {
-		m.bad(w, r, appSeat, rule)
-		return
-	}
-	b := m.register()
-	if m.troubled(w, r, "exists", asked.Company, b.tale(asked.Company).quirk, m.gatewayTrouble(appSeat)) {
+	b := m.consult(w, r, appSeat, "exists", asked, rule)
+	if b == nil {
 		return
 	}
 	held := b.find(asked.Company)
@@ -140,13 +145,8 @@ func (m *Mock) exists(w http.ResponseWriter, r *http.Request) {
 // represents is GET /legaleRappresentante/{cfPersona}?cfImpresa=.
 func (m *Mock) represents(w http.ResponseWriter, r *http.Request) {
 	asked, rule := readMandate(r, false)
-	lab.Parsed(r.Context(), asked)
-	if rule != "" {
-		m.bad(w, r, appSpeaks, rule)
-		return
-	}
-	b := m.register()
-	if m.troubled(w, r, "represents", asked.Company, b.tale(asked.Company).quirk, m.gatewayTrouble(appSpeaks)) {
+	b := m.consult(w, r, appSpeaks, "represents", asked, rule)
+	if b == nil {
 		return
 	}
 	verdict := m.verdict(b, asked)
