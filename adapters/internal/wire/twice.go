@@ -14,7 +14,8 @@ const deepest = 64
 // comes later. What is no JSON is the decoder's to refuse, and nothing is said of it here.
 func Twice(body []byte) bool {
 	var (
-		s     = scan{text: body}
+		room  [few][]byte // most replies need no more, and nothing is allocated for them
+		s     = scan{text: body, names: room[:0]}
 		opens [deepest]level
 		depth int
 	)
@@ -66,11 +67,11 @@ type level struct {
 type scan struct {
 	text  []byte
 	at    int
-	names []string // of all objects that are open
+	names [][]byte // of all objects that are open
 }
 
 // quoted gives the text in quotes that begins here; not ok where it does not end.
-func (s *scan) quoted() (string, bool) {
+func (s *scan) quoted() ([]byte, bool) {
 	begin := s.at
 	for ; s.at < len(s.text); s.at++ {
 		switch s.text[s.at] {
@@ -80,26 +81,26 @@ func (s *scan) quoted() (string, bool) {
 			raw := s.text[begin:s.at]
 			s.at++
 			if bytes.IndexByte(raw, '\\') < 0 {
-				return string(raw), true
+				return raw, true
 			}
 			var text string
 			if json.Unmarshal(s.text[begin-1:s.at], &text) != nil {
-				return "", true // the decoder will refuse it
+				return nil, true // the decoder will refuse it
 			}
-			return text, true
+			return []byte(text), true
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 // few is how many names are compared one by one.
 const few = 32
 
-func (s *scan) seen(l *level, name string) bool {
+func (s *scan) seen(l *level, name []byte) bool {
 	own := s.names[l.names:]
 	if l.many == nil && len(own) < few {
 		for _, n := range own {
-			if strings.EqualFold(n, name) {
+			if bytes.EqualFold(n, name) {
 				return true
 			}
 		}
@@ -112,12 +113,13 @@ func (s *scan) seen(l *level, name string) bool {
 			l.many[folded(n)] = true
 		}
 	}
-	if name = folded(name); l.many[name] {
+	one := folded(name)
+	if l.many[one] {
 		return true
 	}
-	l.many[name] = true
+	l.many[one] = true
 	return false
 }
 
 // folded brings letters to one case, as encoding/json does: ſ is s, and the Kelvin sign k.
-func folded(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+func folded(name []byte) string { return strings.ToLower(strings.ToUpper(string(name))) }
