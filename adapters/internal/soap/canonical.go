@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/beevik/etree"
 )
@@ -178,54 +179,16 @@ func (c *canonicalizer) name(space, local string) {
 	c.out.WriteString(local)
 }
 
+// What Canonical XML 1.0, section 2.3, writes in another's place, in the value of an attribute and in text.
+var (
+	inValue = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;")
+	inText  = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#xD;")
+)
+
 func (c *canonicalizer) value(s string) {
 	c.out.WriteString(`="`)
-	last := 0
-	for i := range len(s) {
-		var as string
-		switch s[i] {
-		case '&':
-			as = "&amp;"
-		case '<':
-			as = "&lt;"
-		case '"':
-			as = "&quot;"
-		case '\t':
-			as = "&#x9;"
-		case '\n':
-			as = "&#xA;"
-		case '\r':
-			as = "&#xD;"
-		default:
-			continue
-		}
-		c.out.WriteString(s[last:i])
-		c.out.WriteString(as)
-		last = i + 1
-	}
-	c.out.WriteString(s[last:])
+	_, _ = inValue.WriteString(&c.out, s) // a buffer takes everything
 	c.out.WriteByte('"')
 }
 
-func (c *canonicalizer) text(s string) {
-	last := 0
-	for i := range len(s) {
-		var as string
-		switch s[i] {
-		case '&':
-			as = "&amp;"
-		case '<':
-			as = "&lt;"
-		case '>':
-			as = "&gt;"
-		case '\r':
-			as = "&#xD;"
-		default:
-			continue
-		}
-		c.out.WriteString(s[last:i])
-		c.out.WriteString(as)
-		last = i + 1
-	}
-	c.out.WriteString(s[last:])
-}
+func (c *canonicalizer) text(s string) { _, _ = inText.WriteString(&c.out, s) }
