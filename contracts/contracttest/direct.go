@@ -159,9 +159,10 @@ func (r *Runner) until(ctx context.Context, at time.Time) error {
 	return ctx.Err()
 }
 
-// await follows a ticket until it is settled, the context ends or the horizon is reached.
+// await follows a ticket until it is settled, the context ends or the horizon is reached. What counts towards the horizon is
+// the ticket's own waits: others that are awaited at the same time move the clock as well.
 func (r *Runner) await(ctx context.Context, id string) (any, error) {
-	end := r.clock.Now().Add(r.horizon)
+	left := r.horizon
 	for {
 		r.mu.Lock()
 		tk := r.tickets[id]
@@ -182,11 +183,12 @@ func (r *Runner) await(ctx context.Context, id string) (any, error) {
 			return nil, &e
 		case done:
 			return nil, pub.Failure()
-		case ctx.Err() != nil || !next.Before(end):
+		case ctx.Err() != nil || next.Sub(r.clock.Now()) >= left:
 			e := contracts.AsError(pub.Failure())
 			e.System = system
 			return nil, e
 		}
+		left -= max(next.Sub(r.clock.Now()), 0)
 		if err := r.until(ctx, next); err != nil {
 			continue // the next round answers Pending
 		}
@@ -231,7 +233,7 @@ func (r *Runner) list(ctx context.Context, b contracts.Binding, reqs []any) ([]c
 	h := newHold(contracts.TicketID(call.Caller.Service, b.Op.Name, fmt.Sprintf("direct-lot-%d", r.serial)))
 	r.mu.Unlock()
 	ctx = r.carry(ctx, call, h)
-	end := r.clock.Now().Add(r.horizon)
+	left := r.horizon // of this list's own waits
 	handle, err := b.List.Start(ctx, reqs)
 	if err != nil {
 		return nil, err
@@ -241,10 +243,12 @@ func (r *Runner) list(ctx context.Context, b contracts.Binding, reqs []any) ([]c
 		if err == nil || contracts.KindOf(err) != contracts.Pending {
 			return got, err
 		}
-		next := r.clock.Now().Add(max(contracts.AsError(err).After, wait))
-		if !next.Before(end) {
+		pause := max(contracts.AsError(err).After, wait)
+		if pause >= left {
 			return nil, err
 		}
+		left -= pause
+		next := r.clock.Now().Add(pause)
 		if serr := r.until(ctx, next); serr != nil {
 			return nil, refuse(contracts.Canceled, b.Op.Name, "list: %w", serr)
 		}
