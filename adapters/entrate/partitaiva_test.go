@@ -157,12 +157,16 @@ func TestAFactThatIsNotUnderstoodIsAnAlarmAndNoGuess(t *testing.T) {
 	}{
 		{"a state that is not agreed", map[string]any{"stato": "IN LIQUIDAZIONE"}, "stato", "IN LIQUIDAZIONE", tax.VAT{Assigned: true}},
 		{
-			"active, and ceased on a day", map[string]any{"stato": "ATTIVA", "dataCessazioneAttivita": "2019-12-31"},
-			"stato", "ATTIVA", tax.VAT{Assigned: true},
+			"active, and ceased on a day",
+			map[string]any{"stato": "ATTIVA", "dataCessazioneAttivita": "2019-12-31"},
+			"stato", "ATTIVA",
+			tax.VAT{Assigned: true},
 		},
 		{
-			"active, and suspended since a day", map[string]any{"stato": "ATTIVA", "dataInizioSospensione": "2019-12-31"},
-			"stato", "ATTIVA", tax.VAT{Assigned: true},
+			"active, and suspended since a day",
+			map[string]any{"stato": "ATTIVA", "dataInizioSospensione": "2019-12-31"},
+			"stato", "ATTIVA",
+			tax.VAT{Assigned: true},
 		},
 		{"no state", nil, "stato", "", tax.VAT{Assigned: true}},
 		{

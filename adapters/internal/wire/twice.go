@@ -14,41 +14,44 @@ const deepest = 64
 // comes later. What is no JSON is the decoder's to refuse, and nothing is said of it here.
 func Twice(body []byte) bool {
 	var (
-		room  [few][]byte // most replies need no more, and nothing is allocated for them
-		s     = scan{text: body, names: room[:0]}
-		opens [deepest]level
-		depth int
+		room   [few][]byte // most replies need no more, and nothing is allocated for them
+		levels [deepest]level
+		s      = scan{text: body, names: room[:0]}
+		open   = levels[:0]
 	)
 	for s.at < len(body) {
 		c := body[s.at]
 		s.at++
+		var top *level
+		if len(open) > 0 {
+			top = &open[len(open)-1]
+		}
 		switch c {
 		case '{', '[':
-			if depth == deepest {
+			if len(open) == deepest {
 				return true
 			}
-			opens[depth] = level{object: c == '{', named: c == '{', names: len(s.names)}
-			depth++
+			open = append(open, level{object: c == '{', named: c == '{', names: len(s.names)})
 		case '}', ']':
-			if depth == 0 {
+			if top == nil {
 				return false
 			}
-			depth--
-			s.names = s.names[:opens[depth].names]
+			s.names = s.names[:top.names]
+			open = open[:len(open)-1]
 		case ',':
-			if depth > 0 {
-				opens[depth-1].named = opens[depth-1].object
+			if top != nil {
+				top.named = top.object
 			}
 		case '"':
 			text, ok := s.quoted()
 			if !ok {
 				return false
 			}
-			if depth == 0 || !opens[depth-1].named {
+			if top == nil || !top.named {
 				continue
 			}
-			opens[depth-1].named = false
-			if s.seen(&opens[depth-1], text) {
+			top.named = false
+			if s.seen(top, text) {
 				return true
 			}
 		}
