@@ -103,6 +103,9 @@ func TestIncomesThatTakeFiveDaysArriveOnceForTheRightDraft(t *testing.T) {
 	add(r.bench.Who("entrate-income-zero"), 2024, contracts.Internal).cents = 0
 	lost := add(r.bench.Who("entrate-income-lost"), 2024, contracts.Internal) // its lot is forgotten once
 
+	// The answer to the first order is lost: ordered again under its name, it is the same order.
+	const orders = "entrate POST /redditi/v1 RichiediRedditi"
+	r.bench.Inject(lab.Fault{Match: orders, Do: lab.DropAfterAccept, Times: 1})
 	for _, d := range drafts {
 		cf, err := contracts.ParseCodiceFiscale(d.code)
 		if err != nil {
@@ -114,7 +117,6 @@ func TestIncomesThatTakeFiveDaysArriveOnceForTheRightDraft(t *testing.T) {
 		}
 		d.ticket = ticket.ID
 	}
-	const orders = "entrate POST /redditi/v1 RichiediRedditi"
 	r.wait("the lots are ordered", func() bool { return r.bench.Sent(orders) >= 2 })
 	r.stop() // while the lots are out
 	r.open(seldom)
@@ -134,6 +136,15 @@ func TestIncomesThatTakeFiveDaysArriveOnceForTheRightDraft(t *testing.T) {
 	})
 	if took := r.bench.Clock().Now().Sub(began); took < 120*time.Hour || took > 12*24*time.Hour {
 		t.Errorf("told after %s", took)
+	}
+	names := map[string]bool{}
+	for _, e := range r.bench.Journal() {
+		if asked, ok := e.Parsed.(entrate.Asked); ok && asked.Request != "" {
+			names[asked.Request] = true
+		}
+	}
+	if n := r.bench.Sent(orders); n <= len(names) {
+		t.Errorf("%d orders under %d names: the lost one was not ordered again under its own", n, len(names))
 	}
 	told, last := r.settledEvents(0)
 	for _, d := range drafts {
