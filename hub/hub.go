@@ -117,6 +117,9 @@ func Open(ctx context.Context, cfg *Config, kinds contracts.Kinds, opt Options) 
 	if err != nil {
 		return nil, err
 	}
+	if err = h.noteRecovered(ctx); err != nil { // before anything can be accepted
+		return nil, err
+	}
 	h.admission = call.NewAdmission(cfg.Calls, h.clock)
 	h.admitted = call.Chain(h.route, h.admission.Stage)
 	h.submitted = call.Chain(h.submit, h.admission.Stage)
@@ -171,12 +174,6 @@ const refusalsEvery = time.Minute
 func (h *Hub) Work(ctx context.Context) error {
 	if h.cfg.Ledger.Anchor.Sends() && h.anchorer == nil {
 		return contracts.Errorf(contracts.Internal, "work: ledger.anchor.to is configured, and Options.Anchor is missing")
-	}
-	if err := h.noteRecovered(ctx); err != nil {
-		if ctx.Err() != nil { // told to stop before it began
-			return nil
-		}
-		return err
 	}
 	var (
 		wg   sync.WaitGroup
