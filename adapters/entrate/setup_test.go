@@ -20,12 +20,16 @@ import (
 
 	"go.uber.org/goleak"
 
+	"raccordo/adapters/internal/cost"
 	"raccordo/contracts"
 	"raccordo/contracts/contracttest"
 	"raccordo/contracts/tax"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	cost.Play(agencyElsewhere())
+	goleak.VerifyTestMain(m)
+}
 
 // noon is when the clocks of these tests stand.
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
